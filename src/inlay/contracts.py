@@ -1,0 +1,250 @@
+"""Where rooms meet: the Protocols that adapters fulfil, each promise in its docstring.
+
+What stays true: adapters (stores, sources, dialects) import this and never each other; a contract says what is
+atomic, what is idempotent and what costs money; `inlay.testing` holds one suite a contract for every adapter,
+ours and third parties'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from inlay.types import (
+    Budget,
+    CallShape,
+    CellEvent,
+    Claim,
+    ClaimResult,
+    Completion,
+    HttpRequest,
+    PassRecord,
+    PassRef,
+    RunRecord,
+    Settlement,
+    Spending,
+    StoredAnswer,
+    StoredCell,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+# Columns of the batches that Store.scan_cells yields. Hashes as 32 hex digits (16 bytes), so that every engine joins
+# them as text; answered_at is seconds since the epoch, 0 where the cell has no answer.
+CELL_SCAN_COLUMNS = (
+    "key",
+    "source_hash",
+    "upstream_hash",
+    "values_hash",
+    "recipe_id",
+    "state",
+    "reason",
+    "tries",
+    "answered_at",
+)
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Answers, cells, history, runs and the attempts ledger of any number of enrichments.
+
+    Calls are synchronous and may come from several threads and several processes; a store serialises its writers.
+    Every failure is a StoreError (or StoreDamaged), and a failed write changed nothing.
+    """
+
+    def close(self) -> None:
+        """Release everything held. Idempotent. Leases stay as they are: `end_run` releases them."""
+        ...
+
+    # passes and runs
+
+    def register(self, passes: Sequence[PassRecord]) -> list[PassRef]:
+        """Make passes and their recipes known; one PassRef each, in order. Atomic, idempotent, append-only."""
+        ...
+
+    def recipe(self, recipe_id: int) -> str:
+        """The canonical recipe text that was registered under this number."""
+        ...
+
+    def passes(self, enrichment: str) -> dict[str, int]:
+        """Name to pass_id of every pass that this enrichment ever registered."""
+        ...
+
+    def begin_run(self, enrichment: str, *, runner: str, fresh_budget: bool = False) -> RunRecord:
+        """Open a run and this runner's lease on it. Atomic.
+
+        Runners that died are recognised here: their open attempts are closed as `lost`, each counted as spent in
+        full (it may have been paid), and their leases freed. The new run shares the budget of the last run of this
+        enrichment when that one did not end (it died) or ended "stopped: …"; with `fresh_budget` it starts anew.
+        """
+        ...
+
+    def heartbeat(self, runner: str) -> None:
+        """Extend this runner's lease. Called every few seconds while a run is going. Idempotent."""
+        ...
+
+    def end_run(self, run_id: int, *, outcome: str, summary: Mapping[str, Any]) -> None:
+        """Close a run and free its runner's leases; open attempts of this run are closed as `lost`. Atomic."""
+        ...
+
+    def runs(self, enrichment: str, limit: int = 20) -> list[RunRecord]:
+        """The latest runs, newest first."""
+        ...
+
+    # the hot path
+
+    def claim(self, claims: Sequence[Claim], *, run: RunRecord, budget: Budget | None) -> list[ClaimResult]:
+        """Lease addresses and reserve their worst case, in the order given; one result each. Atomic, durable.
+
+        An address answered whole (`done`) is Known unless the claim is `fresh`; one leased by a live other runner
+        is Held; one whose reservation would pass the cap is Unaffordable, and so are all that follow it in this
+        call. Claiming costs no money; what follows a Claimed does. The same address twice in one call is an error.
+        """
+        ...
+
+    def release(self, attempt_ids: Sequence[int]) -> None:
+        """Give back claims that were never sent: leases and reservations vanish, nothing counts as spent. Atomic."""
+        ...
+
+    def extend(self, attempt_id: int, *, outcome: str, cost_nusd: int, run: RunRecord, budget: Budget | None) -> int | None:
+        """Close a possibly paid try and open the next one on the same lease, reserving the same amount again.
+
+        Returns the new attempt's number, or None where the budget does not allow it (the first is closed and the
+        lease freed all the same). Atomic, durable.
+        """
+        ...
+
+    def commit(self, settlements: Sequence[Settlement], *, run: RunRecord) -> list[int | None]:
+        """Keep answers, cells, history and costs, and free the leases; the answer's number for each settlement.
+
+        One transaction for the whole group, durable (fsync) when it returns; after a crash either all of it is
+        there or nothing. An answer is never replaced: asking again adds another. Accepted even from a runner whose
+        lease was taken over meanwhile, since the answer was paid for.
+        """
+        ...
+
+    # reading
+
+    def find_answers(self, fingerprints: Sequence[bytes]) -> dict[bytes, StoredAnswer]:
+        """The newest whole (`done`) answer of each address that has one."""
+        ...
+
+    def answers(self, answer_ids: Sequence[int]) -> dict[int, StoredAnswer]:
+        """Answers by number."""
+        ...
+
+    def answer_input(self, answer_id: int) -> bytes:
+        """The canonical input that an answer was given for."""
+        ...
+
+    def answer_raw(self, answer_id: int) -> bytes | None:
+        """The raw text of an answer that was not whole (capped), or None."""
+        ...
+
+    def scan_cells(self, pass_id: int) -> Iterator[pa.RecordBatch]:
+        """Every cell of a pass as Arrow, CELL_SCAN_COLUMNS, in no order, in bounded memory; for planning at scale."""
+        ...
+
+    def read_cells(self, pass_id: int, keys: Sequence[str]) -> dict[str, StoredCell]:
+        """Cells with their present answers, by row key; keys without a cell are left out."""
+        ...
+
+    def history(self, pass_id: int, key: str) -> list[CellEvent]:
+        """All that ever happened to a cell, oldest first."""
+        ...
+
+    def counts(self, pass_id: int) -> dict[tuple[str, str], int]:
+        """(state, reason) to number of cells."""
+        ...
+
+    def failures(self, pass_id: int, *, kind: str | None = None, limit: int = 100) -> list[StoredCell]:
+        """Cells that are partial or failed, newest first."""
+        ...
+
+    def reset_tries(self, pass_id: int, *, kinds: Sequence[str] | None = None, keys: Sequence[str] | None = None) -> int:
+        """Make partial and failed cells worth asking again (`inlay retry`): tries back to 0, reason `asked_again`
+        where it was terminal. Returns how many. Atomic, idempotent; costs nothing until the next run."""
+        ...
+
+    def spending(self, run: RunRecord, per: str) -> Spending:
+        """What a budget scope has spent and reserved so far, over all runners."""
+        ...
+
+    def ledger(self, enrichment: str, *, run_id: int | None = None) -> list[dict[str, Any]]:
+        """Attempts summed by run, pass, model and outcome: attempts, input_tokens, output_tokens, cost_nusd,
+        answers, latency_ms (mean)."""
+        ...
+
+    # care
+
+    def stats(self) -> dict[str, Any]:
+        """Size and row counts of everything, in plain numbers."""
+        ...
+
+    def verify(self) -> list[str]:
+        """Recompute every fingerprint, values hash and checksum; one sentence for each thing that is wrong."""
+        ...
+
+    def prune(self, *, enrichment: str, dry_run: bool = False, keep_days: float = 0) -> dict[str, int]:
+        """Delete answers that no cell refers to any more and that are older than `keep_days`, with their history
+        and closed attempts' details (sums of money are kept). Destructive, atomic. Counts of what went."""
+        ...
+
+    def clear(self, *, enrichment: str, pass_name: str | None = None, keys: Sequence[str] | None = None) -> dict[str, int]:
+        """Forget cells (and answers that only they referred to), so that they are new again. Destructive, atomic;
+        the next run pays for them. Counts of what went."""
+        ...
+
+
+class Source(Protocol):
+    """Rows that are to be enriched, as a relation that DuckDB can read. Reading changes nothing."""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        ...
+
+    def attach(self, con: duckdb.DuckDBPyConnection) -> str:
+        """Make the rows readable on this connection; the name (or parenthesised query) to select FROM."""
+        ...
+
+    def columns(self) -> dict[str, str]:
+        """Column name to DuckDB type, in source order."""
+        ...
+
+    def identity(self) -> str:
+        """A short text that changes when the data may have changed (sizes and times of files)."""
+        ...
+
+
+class Dialect(Protocol):
+    """One provider's wire, without I/O: shapes to request bytes, response bytes to a completion or a typed error."""
+
+    name: str
+
+    def auth(self, secret: str) -> tuple[tuple[str, str], ...]:
+        """The headers that carry the secret; given to the transport alone, never stored or shown."""
+        ...
+
+    def encoder(self, shape: CallShape) -> Callable[[str], HttpRequest]:
+        """Build once a pass what every call shares; the result turns a user message into a request. Pure."""
+        ...
+
+    def read(self, status: int, headers: Mapping[str, str], body: bytes) -> Completion:
+        """Read one response (header names in lower case). Raises a ProviderError subclass by what it means. Pure."""
+        ...
+
+
+class LocalModel(Protocol):
+    """A model that runs inside this process: no wire, no key, no cost."""
+
+    name: str
+
+    def answerer(self, shape: CallShape) -> Callable[[Mapping[str, str]], Completion]:
+        """Compile a pass once; the result answers one record (input name to text) as JSON text of the schema.
+
+        Deterministic: the same record gives the same text. Never raises for any text.
+        """
+        ...

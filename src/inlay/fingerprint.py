@@ -1,0 +1,129 @@
+"""The canonical form of an input, and the tagged hash that is an answer's address.
+
+One definition, in two languages: `canonical()` for Python values and `canonical_sql()` for DuckDB columns give
+the same bytes; a property test holds them equal. What stays true:
+
+- a value is tagged by class (text, number, boolean, date, timestamp, bytes, null) and length-prefixed in UTF-8
+  bytes, so no two different inputs share a form;
+- text is Unicode NFC, and whatever else the pass declares in `normalize` (done before, by `normalize_text`);
+- numbers have one form whatever their width: 5, 5.0 and 5.00 are `n1:5`;
+- the same text that is hashed is what the template prints (`plain()`), so what the model sees is what is keyed.
+
+The form may only ever be added to: a change gets a new tag (`inlay2:`), never a new meaning for the old one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import hashlib
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+TAG = "inlay1:"
+_EPOCH = dt.datetime(1970, 1, 1)
+
+# Unicode White_Space; written out so that Python and RE2 agree.
+WHITE_SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACES = re.compile(f"[{WHITE_SPACE}]+")
+_EDGES = re.compile(f"^[{WHITE_SPACE}]+|[{WHITE_SPACE}]+$")
+
+NORMALIZERS = ("nfkc", "trim", "collapse_space")
+
+
+def normalize_text(text: str, steps: Sequence[str] = ()) -> str:
+    """NFC, then the pass's declared steps in the fixed order nfkc, collapse_space, trim."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC" if "nfkc" in steps else "NFC", text)
+    if "collapse_space" in steps:
+        text = _SPACES.sub(" ", text)
+    if "trim" in steps:
+        text = _EDGES.sub("", text)
+    return text
+
+
+def plain(value: Any) -> str | None:
+    """The canonical text of a scalar, as templates print it and as keys are written; None stays None."""
+    form = _form(value)
+    return None if form is None else form[1]
+
+
+def _number(value: float | decimal.Decimal) -> str:
+    if isinstance(value, decimal.Decimal):
+        if not value.is_finite():
+            return str(value).lower().replace("infinity", "inf")
+        text = format(value, "f")
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return "0" if text in ("-0", "") else text
+    if math.isfinite(value) and value == math.trunc(value) and abs(value) < 1e15:
+        return str(int(value))
+    return repr(value)
+
+
+def _form(value: Any) -> tuple[str, str] | None:
+    """(class tag, text) of a scalar."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return "s", value if value.isascii() else unicodedata.normalize("NFC", value)
+    if isinstance(value, bool):
+        return "b", "true" if value else "false"
+    if isinstance(value, int):
+        return "n", str(value)
+    if isinstance(value, float | decimal.Decimal):
+        return "n", _number(value)
+    if isinstance(value, dt.datetime):
+        if value.tzinfo is not None:
+            value = value.astimezone(dt.UTC).replace(tzinfo=None)
+        return "t", value.isoformat(" ", "seconds") + (f".{value.microsecond:06d}" if value.microsecond else "")
+    if isinstance(value, dt.date):
+        return "d", value.isoformat()
+    if isinstance(value, dt.time):
+        return "s", value.isoformat("microseconds")
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "x", bytes(value).hex()
+    if isinstance(value, list | tuple | dict):
+        return "s", json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return "s", str(value)
+
+
+def canonical(values: Iterable[Any]) -> bytes:
+    """The canonical bytes of an input: its values in the pass's fixed order (input names, sorted)."""
+    parts: list[bytes] = []
+    for value in values:
+        form = _form(value)
+        if form is None:
+            parts.append(b"_;")
+        else:
+            data = form[1].encode("utf-8", "surrogatepass")
+            parts.append(b"%s%d:%s;" % (form[0].encode(), len(data), data))
+    return b"".join(parts)
+
+
+def short_hash(data: bytes) -> bytes:
+    """The first 16 bytes of SHA-256: what cells compare (source, input, upstream, values)."""
+    return hashlib.sha256(data).digest()[:16]
+
+
+def recipe_text(recipe: Any) -> str:
+    """A recipe as canonical JSON: sorted keys, no spaces, UTF-8."""
+    return json.dumps(recipe, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def recipe_digest(text: str) -> bytes:
+    """SHA-256 (32 bytes) of `recipe_text(...)`."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def address(digest: bytes, canonical_input: bytes) -> bytes:
+    """An answer's address: SHA-256 (32 bytes) over tag, recipe digest and canonical input."""
+    return hashlib.sha256(TAG.encode() + digest + canonical_input).digest()
+
+
+def show(fingerprint: bytes) -> str:
+    """The printed form of an address, `inlay1:<64 hex digits>`."""
+    return TAG + fingerprint.hex()
