@@ -1,0 +1,113 @@
+"""Inlay: durable LLM columns in the tables you already have.
+
+    import inlay
+
+    print(inlay.plan("inlay.yaml").cost_usd)
+    report = inlay.run("inlay.yaml", limit=100, budget_usd=1.00)
+
+This is the public face; each name is imported when it is first used, so `import inlay` costs next to nothing. The
+care of the store (stats, verify, prune, clear) is in `inlay.project`, every error in `inlay.errors`, and a simulated
+provider for tests in `inlay.testing`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from inlay._version import __version__
+
+if TYPE_CHECKING:
+    from inlay.errors import (
+        InlayError,
+        PlanError,
+        ProviderError,
+        RunStopped,
+        SourceError,
+        SpecError,
+        StoreError,
+        TargetError,
+    )
+    from inlay.plan.plan import Plan
+    from inlay.project import export, plan, retry, run, status
+    from inlay.project.report import Report, Status
+    from inlay.project.running import RunOptions
+    from inlay.spec.fields import FieldSpec
+    from inlay.spec.load import load
+    from inlay.spec.model import Enrichment, PassSpec
+
+__all__ = [
+    "Enrichment",
+    "FieldSpec",
+    "InlayError",
+    "PassSpec",
+    "Plan",
+    "PlanError",
+    "ProviderError",
+    "Report",
+    "RunOptions",
+    "RunStopped",
+    "SourceError",
+    "SpecError",
+    "Status",
+    "StoreError",
+    "TargetError",
+    "__version__",
+    "export",
+    "load",
+    "plan",
+    "retry",
+    "run",
+    "status",
+]
+
+_HOME = {
+    "Enrichment": "inlay.spec.model",
+    "FieldSpec": "inlay.spec.fields",
+    "InlayError": "inlay.errors",
+    "PassSpec": "inlay.spec.model",
+    "Plan": "inlay.plan.plan",
+    "PlanError": "inlay.errors",
+    "ProviderError": "inlay.errors",
+    "Report": "inlay.project.report",
+    "RunOptions": "inlay.project.running",
+    "RunStopped": "inlay.errors",
+    "SourceError": "inlay.errors",
+    "SpecError": "inlay.errors",
+    "Status": "inlay.project.report",
+    "StoreError": "inlay.errors",
+    "TargetError": "inlay.errors",
+    "export": "inlay.project",
+    "load": "inlay.spec.load",
+    "plan": "inlay.project",
+    "retry": "inlay.project",
+    "run": "inlay.project",
+    "status": "inlay.project",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'inlay' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Face(ModuleType):
+    """The verb `plan` shares its name with the room `inlay.plan`, which the import system would put in its place."""
+
+    @property
+    def plan(self) -> Any:
+        return __getattr__("plan")
+
+    @plan.setter
+    def plan(self, room: ModuleType) -> None:
+        """Leave the verb where it is; `from inlay.plan.plan import …` finds the room without this attribute."""
+
+
+sys.modules[__name__].__class__ = _Face

@@ -68,6 +68,10 @@ class Store(Protocol):
         """The canonical recipe text that was registered under this number."""
         ...
 
+    def recipes(self, pass_id: int) -> dict[int, str]:
+        """Every recipe that was ever registered for this pass: number to canonical text."""
+        ...
+
     def passes(self, enrichment: str) -> dict[str, int]:
         """Name to pass_id of every pass that this enrichment ever registered."""
         ...
@@ -108,7 +112,9 @@ class Store(Protocol):
         """Give back claims that were never sent: leases and reservations vanish, nothing counts as spent. Atomic."""
         ...
 
-    def extend(self, attempt_id: int, *, outcome: str, cost_nusd: int, run: RunRecord, budget: Budget | None) -> int | None:
+    def extend(
+        self, attempt_id: int, *, outcome: str, cost_nusd: int, run: RunRecord, budget: Budget | None
+    ) -> int | None:
         """Close a possibly paid try and open the next one on the same lease, reserving the same amount again.
 
         Returns the new attempt's number, or None where the budget does not allow it (the first is closed and the
@@ -159,11 +165,17 @@ class Store(Protocol):
         """(state, reason) to number of cells."""
         ...
 
+    def stale(self, pass_id: int, recipe_id: int) -> int:
+        """How many done cells of a pass were answered under another recipe than this one."""
+        ...
+
     def failures(self, pass_id: int, *, kind: str | None = None, limit: int = 100) -> list[StoredCell]:
         """Cells that are partial or failed, newest first."""
         ...
 
-    def reset_tries(self, pass_id: int, *, kinds: Sequence[str] | None = None, keys: Sequence[str] | None = None) -> int:
+    def reset_tries(
+        self, pass_id: int, *, kinds: Sequence[str] | None = None, keys: Sequence[str] | None = None
+    ) -> int:
         """Make partial and failed cells worth asking again (`inlay retry`): tries back to 0, reason `asked_again`
         where it was terminal. Returns how many. Atomic, idempotent; costs nothing until the next run."""
         ...
@@ -192,7 +204,9 @@ class Store(Protocol):
         and closed attempts' details (sums of money are kept). Destructive, atomic. Counts of what went."""
         ...
 
-    def clear(self, *, enrichment: str, pass_name: str | None = None, keys: Sequence[str] | None = None) -> dict[str, int]:
+    def clear(
+        self, *, enrichment: str, pass_name: str | None = None, keys: Sequence[str] | None = None
+    ) -> dict[str, int]:
         """Forget cells (and answers that only they referred to), so that they are new again. Destructive, atomic;
         the next run pays for them. Counts of what went."""
         ...

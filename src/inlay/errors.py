@@ -1,14 +1,14 @@
 """Every error that Inlay raises, arranged by whose fault it is and when it shows.
 
     InlayError
-    ├ SpecError            the declaration is wrong: file, line, key
-    ├ PlanError            the declaration does not fit the source: duplicate keys, unknown columns
+    ├ SpecError            the declaration is wrong, or names what the source does not have: file, line, key
+    ├ PlanError            the source's rows do not fit the declaration: duplicate or null keys, SQL that fails
     ├ SourceError          the source cannot be read
     ├ StoreError           the store cannot be read or written
     │ └ StoreDamaged       a stored answer does not match its checksum
     ├ TargetError          the published table cannot be written
-    ├ ProviderError        .provider .model .status .request_id .possibly_paid
-    │ ├ Transient          worth asking again: RateLimited, Overloaded, ProviderTimeout, ConnectionFailed
+    ├ ProviderError        .provider .model .status .request_id .possibly_paid .usage
+    │ ├ Transient          worth asking again: RateLimited, Overloaded, ProviderTimeout, ConnectionFailed, Unreadable
     │ ├ CellError          this record only: InvalidRequest, TooLong, ContentFiltered, Refused, Truncated
     │ └ RunError           stop the run: AuthenticationFailed, SpendLimitReached, ModelNotFound, SchemaRejected
     ├ OutputInvalid        the answer does not fit the fields; may be asked again
@@ -24,7 +24,10 @@ from __future__ import annotations
 import copyreg
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inlay.types import Usage
 
 __all__ = [
     "AuthenticationFailed",
@@ -57,6 +60,7 @@ __all__ = [
     "TooManyFailures",
     "Transient",
     "Truncated",
+    "Unreadable",
 ]
 
 
@@ -119,7 +123,7 @@ class SpecError(InlayError):
 
 
 class PlanError(InlayError):
-    """The declaration and the source do not fit: a duplicate or null row key, a column that is not there."""
+    """The source's rows do not fit the declaration: a duplicate or null row key, SQL that DuckDB refuses."""
 
     kind = "plan"
 
@@ -149,7 +153,10 @@ class TargetError(InlayError):
 
 
 class ProviderError(InlayError):
-    """A model call failed. `possibly_paid` says whether the provider may charge for it all the same."""
+    """A model call failed. `possibly_paid` says whether the provider may charge for it all the same.
+
+    `usage` is what the provider says it charges for (a refusal or a filtered answer is paid for), else None.
+    """
 
     kind = "provider"
     possibly_paid = False
@@ -164,8 +171,10 @@ class ProviderError(InlayError):
         request_id: str | None = None,
         remedy: str = "",
         possibly_paid: bool | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message, remedy=remedy)
+        self.usage = usage
         self.provider = provider
         self.model = model
         self.status = status
@@ -207,6 +216,13 @@ class ConnectionFailed(Transient):
     """The connection could not be made or broke. `possibly_paid` when bytes of the request had left."""
 
     kind = "connection"
+
+
+class Unreadable(Transient):
+    """A reply arrived that is no answer: not JSON, empty, garbled, above the size cap. Paid; ask once more at most."""
+
+    kind = "unreadable"
+    possibly_paid = True
 
 
 class CellError(ProviderError):

@@ -1,7 +1,7 @@
 """The canonical form of an input, and the tagged hash that is an answer's address.
 
-One definition, in two languages: `canonical()` for Python values and `canonical_sql()` for DuckDB columns give
-the same bytes; a property test holds them equal. What stays true:
+One definition, in two languages: `canonical()` here for Python values and `canonical_sql()` in `fingerprint_sql`
+for DuckDB columns give the same bytes; a property test holds them equal. What stays true:
 
 - a value is tagged by class (text, number, boolean, date, timestamp, bytes, null) and length-prefixed in UTF-8
   bytes, so no two different inputs share a form;
@@ -25,12 +25,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 TAG = "inlay1:"
-_EPOCH = dt.datetime(1970, 1, 1)
 
 # Unicode White_Space; written out so that Python and RE2 agree.
 WHITE_SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+WHITE_SPACE_CHARACTERS = WHITE_SPACE.replace("\u2000-\u200a", "".join(map(chr, range(0x2000, 0x200B))))
 _SPACES = re.compile(f"[{WHITE_SPACE}]+")
-_EDGES = re.compile(f"^[{WHITE_SPACE}]+|[{WHITE_SPACE}]+$")
+_ESCAPES = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
 
 NORMALIZERS = ("nfkc", "trim", "collapse_space")
 
@@ -42,12 +42,12 @@ def normalize_text(text: str, steps: Sequence[str] = ()) -> str:
     if "collapse_space" in steps:
         text = _SPACES.sub(" ", text)
     if "trim" in steps:
-        text = _EDGES.sub("", text)
+        text = text.strip(WHITE_SPACE_CHARACTERS)
     return text
 
 
 def plain(value: Any) -> str | None:
-    """The canonical text of a scalar, as templates print it and as keys are written; None stays None."""
+    """The canonical text of a scalar, as templates print it; None stays None."""
     form = _form(value)
     return None if form is None else form[1]
 
@@ -83,11 +83,15 @@ def _form(value: Any) -> tuple[str, str] | None:
     if isinstance(value, dt.date):
         return "d", value.isoformat()
     if isinstance(value, dt.time):
-        return "s", value.isoformat("microseconds")
+        text = value.isoformat()  # as DuckDB prints a TIME: without trailing zeros
+        return "s", text.rstrip("0") if value.microsecond else text
     if isinstance(value, bytes | bytearray | memoryview):
         return "x", bytes(value).hex()
     if isinstance(value, list | tuple | dict):
-        return "s", json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+        if "\\u" in text:  # DuckDB writes control characters in upper-case hex
+            text = _ESCAPES.sub(lambda match: match[0][:2] + match[0][2:].upper(), text)
+        return "s", text if text.isascii() else unicodedata.normalize("NFC", text)
     return "s", str(value)
 
 
@@ -102,6 +106,47 @@ def canonical(values: Iterable[Any]) -> bytes:
             data = form[1].encode("utf-8", "surrogatepass")
             parts.append(b"%s%d:%s;" % (form[0].encode(), len(data), data))
     return b"".join(parts)
+
+
+def key_text(values: Sequence[Any]) -> str | None:
+    """A row key as one text: the SQL twin is `key_sql`. None where a part is None: such a row cannot be kept.
+
+    One value: its plain text, but exactly as it is, without NFC. Several: each as `BYTES:text`, joined, so that no
+    two keys share a text; `key_parts` takes them apart again.
+    """
+    texts = [value if isinstance(value, str) else plain(value) for value in values]
+    if len(texts) == 1:
+        return texts[0]
+    parts: list[str] = []
+    for text in texts:
+        if text is None:
+            return None
+        parts.append(f"{len(text.encode('utf-8', 'surrogatepass'))}:{text}")
+    return "".join(parts)
+
+
+def key_parts(text: str, n: int) -> tuple[str, ...]:
+    """The `n` parts that `key_text` joined; ValueError for a text that it did not make."""
+    if n == 1:
+        return (text,)
+    data = text.encode("utf-8", "surrogatepass")
+    parts: list[str] = []
+    at = 0
+    while at < len(data):
+        colon = data.find(b":", at)
+        digits = data[at:colon] if colon > 0 else b""
+        if not digits.isdigit() or colon + 1 + int(digits) > len(data):
+            raise ValueError(f"not a row key of {n} parts: {text!r}")
+        at = colon + 1 + int(digits)
+        parts.append(data[colon + 1 : at].decode("utf-8", "surrogatepass"))
+    if len(parts) != n:
+        raise ValueError(f"not a row key of {n} parts: {text!r}")
+    return tuple(parts)
+
+
+def upstream_hash(values_hashes: Iterable[bytes]) -> bytes:
+    """16 bytes over the values hashes of the answers that a cell read, in the order of `upstream_passes`."""
+    return short_hash("".join(part.hex() for part in values_hashes).encode())
 
 
 def short_hash(data: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """How the fields of an answer are written down in the store: one compact JSON object, field name to parts.
 
-    {"sentiment": {"v": "positive", "c": 0.9, "e": ["so happy", "text", 10, 18]}, "stars": {"v": null, "n": "not_stated"}}
+    {"mood": {"v": "good", "c": 0.9, "e": ["so happy", "text", 10, 18]}, "stars": {"v": null, "n": "not_stated"}}
 
 What stays true: every field has "v"; a null "v" has "n" (the reason); "e" is [quote] where the quote was not found
 and [quote, source, start, end] where it was; "p" says why a value is invalid. Append-only: a reader accepts all
@@ -60,6 +60,11 @@ def decode_fields(payload: bytes) -> dict[str, FieldAnswer]:
 
 
 def values_hash(fields: Mapping[str, FieldAnswer]) -> bytes:
-    """16 bytes over the values alone (not confidence, not evidence): what a later pass could have read."""
+    """16 bytes over the values alone (not confidence, not evidence): what a later pass could have read.
+
+    Empty where there are no fields at all.
+    """
+    if not fields:
+        return b""
     values = {name: answer.value for name, answer in fields.items()}
     return short_hash(orjson.dumps(values, option=orjson.OPT_SORT_KEYS))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections import Counter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -21,7 +22,7 @@ FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 class Frozen(BaseModel):
     """The base of every part of a declaration: frozen, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, populate_by_name=True, allow_inf_nan=False)
 
 
 class FieldSpec(Frozen):
@@ -52,9 +53,11 @@ class FieldSpec(Frozen):
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
         if pattern is not None:
+            if len(pattern) > 1000:
+                raise ValueError("a regular expression takes at most 1,000 characters")
             try:
                 re.compile(pattern)
-            except re.error as error:
+            except (re.error, RecursionError, OverflowError) as error:
                 raise ValueError(f"not a regular expression: {error}") from None
         return pattern
 
@@ -80,8 +83,8 @@ class FieldSpec(Frozen):
         if self.values and self.values_file:
             raise ValueError("give `values` or `values_file`, not both")
         if len(set(self.values)) != len(self.values):
-            doubled = sorted({value for value in self.values if self.values.count(value) > 1})
-            raise ValueError(f"`values` holds {', '.join(doubled)} more than once")
+            doubled = sorted(value for value, count in Counter(self.values).items() if count > 1)
+            raise ValueError(f"`values` holds {', '.join(doubled[:10])} more than once")
         if kind == "object" and not self.fields:
             raise ValueError("an object needs `fields`")
         if self.items is not None and (self.items.confidence or self.items.evidence):

@@ -90,8 +90,8 @@ class PassSpec(Frozen):
     def recipe(self, model: str) -> str:
         """The canonical text of what makes an answer this answer: prompt, inputs, fields, model, sampling.
 
-        `model` is the resolved one (never "auto"). Limits, prices, endpoint, prefix, ttl and `max_output_tokens` are not part of it: they change what an answer
-        costs or where it goes, not what it is.
+        `model` is the resolved one (never "auto"). Limits, prices, endpoint, prefix, ttl and `max_output_tokens` are
+        not part of it: they change what an answer costs or where it goes, not what it is.
         """
         return recipe_text(
             {
@@ -190,6 +190,7 @@ class Enrichment(Frozen):
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _file: Path | None = PrivateAttr(default=None)
+    _lines: dict[str, int] = PrivateAttr(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -200,6 +201,11 @@ class Enrichment(Frozen):
     def file(self) -> Path | None:
         """The file it was read from, or None."""
         return self._file
+
+    @property
+    def lines(self) -> dict[str, int]:
+        """The line of every key path (`passes[0].fields.stars`) of the file it was read from; empty otherwise."""
+        return self._lines
 
     def get_pass(self, name: str) -> PassSpec:
         """The pass of that name; KeyError otherwise."""

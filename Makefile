@@ -1,0 +1,51 @@
+# The commands of the house. `make demo` and `make test` need nothing but Python 3.11+, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: help demo test check bench soak docs format lock clean
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/base.stamp: requirements/base.txt pyproject.toml
+	@sh scripts/venv.sh "$(PYTHON)" "$(VENV)" requirements/base.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
+	@sh scripts/venv.sh "$(PYTHON)" "$(VENV)" requirements/dev.txt
+	@touch $@ $(VENV)/base.stamp
+
+demo: $(VENV)/base.stamp  ## Enrich the sample job postings: three passes, no key, no service
+	@sh examples/job_postings/demo.sh $(BIN)/inlay
+
+test: $(VENV)/dev.stamp  ## Run every test
+	@$(BIN)/python -m pytest -n $(WORKERS) tests
+
+check: $(VENV)/dev.stamp  ## Lint, types, structure
+	@$(BIN)/ruff check src tests bench
+	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/lint-imports
+	@$(BIN)/basedpyright
+
+bench: $(VENV)/dev.stamp  ## Measure every target of performance beside its floor
+	@$(BIN)/python -m bench
+
+soak: $(VENV)/dev.stamp  ## The long proofs: kills, faults, budgets, limits (about an hour)
+	@INLAY_SOAK=1 $(BIN)/python -m pytest -n $(WORKERS) tests/durability -q -p no:cacheprovider
+
+docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/
+	@$(BIN)/python -m inlay.cli.reference > docs/cli.md
+
+format: $(VENV)/dev.stamp  ## Let ruff format the code
+	@$(BIN)/ruff check --fix src tests bench
+	@$(BIN)/ruff format src tests bench
+
+lock:  ## Compile requirements/*.txt anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/base.txt pyproject.toml requirements/build.in
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements/base.txt -o requirements/dev.txt pyproject.toml requirements/build.in --group dev
+
+clean:  ## Remove what was built here
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/job_postings/.inlay

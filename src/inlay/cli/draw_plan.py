@@ -1,0 +1,147 @@
+"""A plan on the screen: the rows, the reasons, the price, and what to do next. All sums add up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from inlay.cli import screen, words
+from inlay.cli.options import command_line
+from inlay.types import Reason
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from inlay.plan.plan import PassPlan, Plan
+
+_REASONS = {
+    Reason.NEW: "new",
+    Reason.INPUT_CHANGED: "input changed",
+    Reason.RETRY: "retry",
+    Reason.STALE: "stale",
+    Reason.EXPIRED: "expired",
+    Reason.CACHED: "cached",
+    Reason.GIVEN_UP: "given up",
+    Reason.UPSTREAM: "upstream",
+}
+
+
+def draw(out: Console, plan: Plan, file: str, *, refreshed: bool) -> None:
+    """The whole plan."""
+    out.print(words.escaped(rows_line(plan)))
+    if plan.missing:
+        out.print(words.escaped(_missing_line(plan)))
+    out.print()
+    out.print(_reasons_table(plan))
+    out.print()
+    out.print(_price_table(plan))
+    if plan.minutes is not None:
+        out.print(f"\nabout {words.duration(plan.minutes * 60)} at the configured limits")
+    out.print()
+    for line in _remarks(plan, file, refreshed):
+        out.print(words.escaped(line), soft_wrap=True)
+
+
+def rows_line(plan: Plan) -> str:
+    """Source, selected, to do and taken, from the many to the few."""
+    taken = f"{words.count(plan.rows_taken)} taken"
+    if plan.limit is not None:
+        taken += f" (limit {words.count(plan.limit)})"
+    return (
+        f"{plan.enrichment}: {words.counted(plan.rows_source, 'row')} in {plan.source}, "
+        f"{words.count(plan.rows_selected)} selected, {words.count(plan.rows_to_do)} to do, {taken}"
+    )
+
+
+def short_lines(plan: Plan, budget_usd: float | None, per: str = "run") -> list[str]:
+    """The plan in two lines, before a run."""
+    asked = sum(part.asked for part in plan.passes)
+    models = ", ".join(dict.fromkeys(part.model for part in plan.passes))
+    calls = f"{words.counted(plan.calls, 'call')} to {models}" if plan.calls else f"no call, {models}"
+    price = f"estimated {words.price_range(plan.cost_usd, plan.worst_usd)}"
+    if plan.minutes is not None:
+        price += f", about {words.duration(plan.minutes * 60)}"
+    budget = "no budget" if budget_usd is None else f"budget {words.dollars(budget_usd)} per {per}"
+    return [rows_line(plan), f"{words.counted(asked, 'cell')} to ask: {calls}; {price}; {budget}"]
+
+
+def _missing_line(plan: Plan) -> str:
+    def share(number: int) -> str:
+        return f"{words.count(number)} ({words.percent(number, plan.rows_source)})"
+
+    parts = [f"{name} {share(number)}" for name, number in sorted(plan.missing.items(), key=lambda item: -item[1])]
+    return f"missing, of all rows: {', '.join(parts)}; together {share(sum(plan.missing.values()))}"
+
+
+def _reasons_table(plan: Plan) -> screen.Table:
+    present = [reason for reason in _REASONS if any(part.reasons.get(reason) for part in plan.passes)]
+    rows = [
+        [part.name, *(words.count(part.reasons.get(reason, 0)) for reason in present), _selected(part)]
+        for part in plan.passes
+    ]
+    target = screen.table(["pass", *(_REASONS[reason] for reason in present), "= selected rows"], text=["pass"])
+    return screen.fill(target, rows)
+
+
+def _selected(part: PassPlan) -> str:
+    return words.count(sum(part.reasons.values()))
+
+
+def _price_table(plan: Plan) -> screen.Table:
+    """asked = answered already + same input as another + to answer."""
+    target = screen.table(
+        [
+            "pass",
+            "model",
+            "asked",
+            "= in store",
+            "+ same input",
+            "+ to answer",
+            "calls",
+            "tokens in",
+            "tokens out",
+            "US dollars",
+        ],
+        text=["pass", "model"],
+    )
+    rows = [[part.name, part.model, *_figures([part]), _price(part)] for part in plan.passes]
+    total = ["total", "", *_figures(plan.passes), words.price_range(plan.cost_usd, plan.worst_usd)]
+    return screen.fill(target, rows, total)
+
+
+def _figures(parts: tuple[PassPlan, ...] | list[PassPlan]) -> list[str]:
+    columns = [
+        (part.asked, part.reused, part.asked - part.reused - part.distinct, part.distinct, part.calls,
+         part.input_tokens, part.output_tokens)
+        for part in parts
+    ]  # fmt: skip
+    return [words.count(sum(column)) for column in zip(*columns, strict=True)]
+
+
+def _price(part: PassPlan) -> str:
+    return words.price_range(part.cost_usd, part.worst_usd) if part.calls else words.dollars(0)
+
+
+def _remarks(plan: Plan, file: str, refreshed: bool) -> Iterator[str]:
+    for note in plan.notes:
+        yield f"note: {note}"
+    stale = sum(part.reasons.get(Reason.STALE, 0) for part in plan.passes)
+    if stale and not refreshed:
+        yield (
+            f"{words.counted(stale, 'cell')} answered under an earlier prompt or model: kept as they are, and not in "
+            f"the price above; `{command_line('plan', file, '--refresh', 'stale')}` prices asking them again"
+        )
+    given_up = sum(part.reasons.get(Reason.GIVEN_UP, 0) for part in plan.passes)
+    if given_up:
+        yield (
+            f"{words.counted(given_up, 'cell')} failed for good and will not be asked; "
+            f"`{command_line('status', file)}` says why, `{command_line('retry', file)}` asks again"
+        )
+    if any(part.calls and part.cost_usd is None for part in plan.passes):
+        yield "the price of a model is not known: give its pass `prices: {input_per_million: …, output_per_million: …}`"
+    if plan.nothing_to_do:
+        yield "nothing to do" + (": the limit is 0" if plan.rows_to_do else ": every selected row is taken care of")
+    else:
+        more = ["--refresh", "stale"] if refreshed else []
+        more += [] if plan.limit is None else ["--limit", str(plan.limit)]
+        yield f"next: {command_line('run', file, *more)}"

@@ -1,0 +1,134 @@
+"""How a run ended, on the screen: where every cell went, what it cost, what to do next. All sums add up."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from inlay.cli import screen, words
+from inlay.cli.options import command_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from inlay.project.report import Report
+    from inlay.spec.model import Enrichment
+
+COLUMNS = ("done", "reused", "unchanged", "partial", "failed", "skipped", "pending")
+
+
+def draw(out: Console, report: Report, enrichment: Enrichment, file: str) -> None:
+    """The whole summary."""
+    summary = report.summary
+    if report.plan.nothing_to_do:
+        why = "the limit is 0" if report.plan.rows_to_do else "every selected row is taken care of"
+        out.print(words.escaped(f"{report.enrichment}: nothing to do: {why}"))
+    else:
+        out.print(
+            words.escaped(
+                f"{report.enrichment}: {words.count(summary['rows_done'])} of {words.counted(summary['rows'], 'row')} "
+                f"in {words.duration(report.seconds)}"
+            )
+        )
+        out.print()
+        out.print(_cells_table(summary["passes"]))
+        out.print()
+    for line in (*_trouble(summary), *_money(report), *_published(report, enrichment)):
+        out.print(words.escaped(line), soft_wrap=True)
+    for note in report.notes:
+        out.print(words.escaped(f"note: {note}"), soft_wrap=True)
+    for line in _next(report, file):
+        out.print(words.escaped(line), soft_wrap=True)
+
+
+def stopped_line(report: Report) -> str:
+    """Why a run ended early, and what to do."""
+    assert report.stopped is not None
+    text = f"stopped: {words.escaped(report.stopped.message)}"
+    return f"{text}\n  → {words.escaped(report.stopped.remedy)}" if report.stopped.remedy else text
+
+
+def cell_counts(part: Mapping[str, Any]) -> list[int]:
+    """A pass's cells, then how they ended, in the order of COLUMNS; the first is the sum of the others."""
+    return [part["cells"], *(_number(part[name]) for name in COLUMNS)]
+
+
+def _number(value: Any) -> int:
+    return sum(value.values()) if isinstance(value, Mapping) else int(value)
+
+
+def _cells_table(passes: list[Mapping[str, Any]]) -> screen.Table:
+    target = screen.table(
+        ["pass", "cells", *(f"{'+ ' if n else '= '}{name}" for n, name in enumerate(COLUMNS))], text=["pass"]
+    )
+    counts = [cell_counts(part) for part in passes]
+    rows = [[part["pass"], *map(words.count, row)] for part, row in zip(passes, counts, strict=True)]
+    sums = [sum(column) for column in zip(*counts, strict=True)]
+    return screen.fill(target, rows, ["total", *map(words.count, sums)])
+
+
+def _trouble(summary: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("failed", "skipped"):
+        found: dict[str, int] = {}
+        for part in summary["passes"]:
+            for kind, number in part[name].items():
+                found[kind] = found.get(kind, 0) + number
+        if found:
+            yield f"{name}: {words.kinds(found)}"
+    if summary["retries"]:
+        yield f"asked again within the run: {words.kinds(summary['retries'])}"
+
+
+def _money(report: Report) -> Iterator[str]:
+    summary = report.summary
+    if not summary["calls"]:
+        yield "no call, $0"
+        return
+    cached = f" ({words.count(summary['cached_tokens'])} from the provider's cache)" if summary["cached_tokens"] else ""
+    yield (
+        f"{words.counted(summary['calls'], 'call')}, {words.count(summary['input_tokens'])} tokens in{cached}, "
+        f"{words.count(summary['output_tokens'])} out"
+    )
+    plan, spent = report.plan, summary["cost_usd"]
+    if plan.cost_usd is None:
+        yield "cost not known: the price of a model is not known"
+        return
+    line = f"cost {words.dollars(spent)}, estimated {words.price_range(plan.cost_usd, plan.worst_usd)}"
+    if summary["cost_estimated_usd"]:
+        line += (
+            f"; {words.dollars(summary['cost_estimated_usd'])} of it booked at its worst case, the truth is not known"
+        )
+    yield line
+    if report.recovered_nusd:
+        lost = words.dollars(report.recovered_nusd / 1_000_000_000)
+        yield f"{lost} counted for calls of runs that died: they may have been paid"
+
+
+def _published(report: Report, enrichment: Enrichment) -> Iterator[str]:
+    if report.published is None:
+        return
+    yield f"wrote {report.published}: {words.counted(report.published_rows, 'row')}"
+    yield f"look: duckdb -c {shlex.quote(_example_select(report.published, enrichment))}"
+
+
+def _example_select(path: str, enrichment: Enrichment) -> str:
+    columns = list(enrichment.source.key)
+    for spec in enrichment.passes:
+        columns += [spec.prefix + name for name in spec.fields]
+    names = ", ".join(_identifier(name) for name in columns[:6])
+    place = path.replace("'", "''")
+    return f"SELECT {names} FROM '{place}' LIMIT 10"  # noqa: S608 (text to be shown, quoted all the same)
+
+
+def _identifier(name: str) -> str:
+    return name if name.isidentifier() and name.isascii() else '"' + name.replace('"', '""') + '"'
+
+
+def _next(report: Report, file: str) -> Iterator[str]:
+    if report.failed:
+        status, retry = command_line("status", file), command_line("retry", file)
+        yield f"next: {status} shows why cells failed; {retry} makes them worth asking again"
+    elif report.stopped is None and report.plan.rows_to_do > report.plan.rows_taken:
+        left = words.counted(report.plan.rows_to_do - report.plan.rows_taken, "row")
+        yield f"next: {left} more to do: {command_line('run', file)}"

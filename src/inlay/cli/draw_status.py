@@ -1,0 +1,126 @@
+"""The state of an enrichment on the screen: coverage, failures, costs, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from inlay.cli import screen, words
+from inlay.cli.options import command_line, shown_key
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from inlay.project.report import PassStatus, Status
+    from inlay.spec.model import Enrichment
+
+STATES = ("done", "partial", "failed", "skipped", "in_flight", "pending")
+_NANO = 1_000_000_000
+_MESSAGE = 160
+_KEY = 60
+
+
+def draw(out: Console, status: Status, enrichment: Enrichment, file: str) -> None:
+    """The whole status."""
+    out.print(words.escaped(f"{status.enrichment}, answers in {status.store}"), soft_wrap=True)
+    for note in status.notes:
+        out.print(words.escaped(f"note: {note}"), soft_wrap=True)
+    if not any(part.states for part in status.passes):
+        out.print(words.escaped(f"no run has reached a row yet; next: {command_line('plan', file)}"), soft_wrap=True)
+    else:
+        _section(out, "Cells that runs have reached", _cells_table(status.passes))
+        _failures(out, status, enrichment, file)
+        if any(line["attempts"] for line in status.ledger):
+            _section(out, "Cost", _cost_table(status.ledger))
+    if status.runs:
+        _section(out, "Last runs", _runs_table(status.runs))
+
+
+def _section(out: Console, title: str, content: screen.Table) -> None:
+    out.print()
+    out.print(title, style="bold")
+    out.print(content)
+
+
+def _cells_table(passes: tuple[PassStatus, ...]) -> screen.Table:
+    """cells = done + partial + failed + skipped (+ what is under way); stale cells are done under an earlier recipe."""
+    present = [name for name in STATES if name in STATES[:4] or any(part.states.get(name) for part in passes)]
+    columns = [
+        "pass",
+        "model",
+        "coverage",
+        "",
+        "cells",
+        *(f"{'+ ' if n else '= '}{_title(s)}" for n, s in enumerate(present)),
+    ]
+    target = screen.table([*columns, "of done: stale"], text=["pass", "model", "coverage"])
+    rows = []
+    for part in passes:
+        cells, done = sum(part.states.values()), part.states.get("done", 0)
+        rows.append(
+            [
+                part.name,
+                part.model,
+                screen.bar(done / cells if cells else 0.0),
+                words.percent(done, cells),
+                words.count(cells),
+                *(words.count(part.states.get(name, 0)) for name in present),
+                words.count(part.stale),
+            ]
+        )
+    return screen.fill(target, rows)
+
+
+def _title(state: str) -> str:
+    return state.replace("_", " ")
+
+
+def _failures(out: Console, status: Status, enrichment: Enrichment, file: str) -> None:
+    if not any(part.kinds for part in status.passes):
+        return
+    out.print()
+    out.print("Not answered", style="bold")
+    for part in status.passes:
+        if part.kinds:
+            out.print(words.escaped(f"{part.name}: ") + words.kinds(dict(part.kinds)), soft_wrap=True)
+        for key, kind, message in part.examples:
+            shown = words.escaped(shown_key(enrichment, key), _KEY)
+            out.print(f"  {shown}: {words.escaped(kind)}: {words.escaped(message, _MESSAGE)}", soft_wrap=True)
+    more = (
+        f"next: {command_line('run', file)} asks again what may still succeed; {command_line('retry', file)} all of it"
+    )
+    out.print(words.escaped(more), soft_wrap=True)
+
+
+def _cost_table(ledger: tuple[Mapping[str, Any], ...]) -> screen.Table:
+    sums: dict[tuple[str, str], list[int]] = {}
+    for line in ledger:
+        into = sums.setdefault((str(line["pass"]), str(line["model"])), [0, 0, 0, 0])
+        for index, name in enumerate(("attempts", "input_tokens", "output_tokens", "cost_nusd")):
+            into[index] += line[name] or 0
+    target = screen.table(
+        ["pass", "model", "attempts", "tokens in", "tokens out", "US dollars"], text=["pass", "model"]
+    )
+    rows = [[name, model, *_figures(figures)] for (name, model), figures in sorted(sums.items())]
+    total = [sum(column) for column in zip(*sums.values(), strict=True)]
+    return screen.fill(target, rows, ["total", "", *_figures(total)])
+
+
+def _figures(figures: list[int]) -> list[str]:
+    return [*map(words.count, figures[:3]), words.dollars(figures[3] / _NANO)]
+
+
+def _runs_table(runs: tuple[Mapping[str, Any], ...]) -> screen.Table:
+    target = screen.table(["run", "began", "outcome", "rows", "calls", "US dollars", "took"], text=["began", "outcome"])
+    return screen.fill(target, [list(_run(record)) for record in runs])
+
+
+def _run(record: Mapping[str, Any]) -> Iterator[str]:
+    summary, ended = record["summary"], record["ended_at"]
+    yield str(record["run_id"])
+    yield words.when(record["started_at"])
+    yield record["outcome"] or "not ended"
+    yield words.count(summary["rows_done"]) if "rows_done" in summary else "–"
+    yield words.count(summary["calls"]) if "calls" in summary else "–"
+    yield words.dollars(summary["cost_usd"]) if "cost_usd" in summary else "–"
+    yield words.duration(ended - record["started_at"]) if ended is not None else "–"

@@ -1,0 +1,125 @@
+"""The entry point `inlay`: finds the command, and turns every way it can end into words and an exit code.
+
+Commands are imported when they are used, so that `inlay --help` is quick. What stays true: no error of a user's making
+shows a traceback; an exit code means one thing (see `EXIT_CODES`); a closed pipe ends the command quietly.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from inlay._version import __version__
+from inlay.cli.options import CONTEXT
+from inlay.cli.words import escaped
+from inlay.errors import InlayError, PlanError, ProviderError, SourceError, SpecError, StoreError, TargetError
+
+WRONG, STOPPED, UNEXPECTED, PIPE_CLOSED = 2, 3, 70, 141
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    done, but some cells failed (or `store verify` found damage)
+  2    the command, the declaration or the source is wrong: nothing was sent
+  3    stopped and resumable: budget, interruption, too many failures,
+       credentials, quota, a store or target out of reach. Type it again.
+  70   an error that Inlay did not foresee; INLAY_TRACEBACK=1 shows where
+  141  standard output was closed early
+"""
+
+_SAFE: tuple[tuple[type[InlayError], str], ...] = (
+    (TargetError, "Every answer is safe in the store; `inlay export` writes the table again, without asking a model."),
+    (StoreError, "Nothing was half-written: what the store had taken before is there."),
+    (ProviderError, "Everything answered so far is safe in the store; the same command goes on."),
+)
+
+
+class Commands(click.Group):
+    """Commands by name, each in its own module, imported when it is used."""
+
+    modules = ("plan", "run", "status", "retry", "export", "store")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which they are used."""
+        return list(self.modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command, or None for a name that there is not."""
+        if cmd_name not in self.modules:
+            return None
+        return getattr(importlib.import_module(f"inlay.cli.{cmd_name}"), cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; every error ends here, in words on standard error and an exit code."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except (click.exceptions.Exit, click.ClickException):
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            _say("interrupted", "Nothing was sent.")
+            ctx.exit(STOPPED)
+        except BrokenPipeError:
+            # What is still buffered has nowhere to go; without this the interpreter would complain at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(PIPE_CLOSED)
+        except InlayError as error:
+            _say("error", str(error), *(text for kind, text in _SAFE if isinstance(error, kind)))
+            _trace_if_asked()
+            ctx.exit(WRONG if isinstance(error, SpecError | PlanError | SourceError) else STOPPED)
+        except Exception as error:  # noqa: BLE001 (the outermost edge: whatever it is, the user gets a sentence)
+            _say(
+                "error",
+                f"Inlay did not expect this: {type(error).__name__}: {error}",
+                "INLAY_TRACEBACK=1 shows where it happened; please report it. Everything answered is in the store.",
+            )
+            _trace_if_asked()
+            ctx.exit(UNEXPECTED)
+        return result
+
+
+def _say(what: str, text: str, *more: str) -> None:
+    """An error on standard error. Later lines are indented, so that no text of a record can pose as one of ours."""
+    first, *rest = [escaped(line) for line in text.splitlines()] or [""]
+    rest += [escaped(line) for line in more]
+    color = False if os.environ.get("NO_COLOR") else None
+    head = click.style(f"{what}:", fg="red" if what == "error" else "yellow", bold=True)
+    lines = [f"{head} {first}", *(line if line.startswith("  ") else f"  {line}" for line in rest)]
+    click.echo("\n".join(lines), err=True, color=color)
+
+
+def _trace_if_asked() -> None:
+    if os.environ.get("INLAY_TRACEBACK"):
+        traceback.print_exc()
+
+
+@click.group(cls=Commands, context_settings=CONTEXT, epilog=EXIT_CODES)
+@click.version_option(__version__, "--version", prog_name="inlay", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Durable LLM columns in the tables you already have: planned, priced, paid once, kept forever.
+
+    Every command takes a declaration, a YAML file that says which rows want which columns (default: inlay.yaml).
+    Answers are kept in .inlay/ beside it.
+
+    \b
+    Examples:
+      inlay plan                      # what a run would do, why, and its price
+      inlay run --limit 100           # a first hundred rows
+      inlay run --budget 5 --yes      # the rest, for at most 5 US dollars
+      inlay status                    # how far it is, and what failed
+    """
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without UTF-8, or a lone surrogate in somebody's key, must not end a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    cli.main(prog_name="inlay")

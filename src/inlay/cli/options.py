@@ -1,0 +1,164 @@
+"""Arguments and options that several commands share, and the questions that commands ask."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from inlay.errors import SpecError
+
+if TYPE_CHECKING:
+    from inlay.spec.model import Enrichment
+
+DEFAULT_FILE = "inlay.yaml"
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Dollars(click.ParamType):
+    """An amount of money: a finite number of US dollars, zero or more."""
+
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Text to dollars, or a usage error."""
+        try:
+            amount = float(str(value).removeprefix("$"))
+        except ValueError:
+            amount = math.nan
+        if not math.isfinite(amount) or amount < 0:
+            self.fail(f"{value!r} is not an amount of US dollars, like 5 or 0.50", param, ctx)
+        return amount
+
+
+class Rows(click.ParamType):
+    """A number of rows, zero or more."""
+
+    name = "rows"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Text to a whole number, or a usage error."""
+        text = str(value).replace(",", "").replace("_", "")
+        if not (text.isascii() and text.isdigit() and len(text) < 18):
+            self.fail(f"{value!r} is not a number of rows, like 100", param, ctx)
+        return int(text)
+
+
+class Days(click.ParamType):
+    """A length of time, written like `ttl` in a declaration; in days."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """`90s`, `15m`, `12h`, `30d` or `4w` to days, or a usage error."""
+        from inlay.spec.forms import duration_s
+
+        try:
+            return duration_s(str(value)) / 86_400
+        except ValueError:
+            self.fail(f"{value!r} is not a length of time, like 12h, 90d or 4w", param, ctx)
+
+
+declaration = click.argument("declaration", default=DEFAULT_FILE, metavar="[DECLARATION]")
+limit = click.option(
+    "--limit",
+    type=Rows(),
+    metavar="ROWS",
+    help="At most this many rows that need work.  [default: select.limit of the declaration]",
+)
+refresh = click.option(
+    "--refresh", type=click.Choice(["stale"]), help="Ask again what was answered under an earlier prompt or model."
+)
+budget = click.option(
+    "--budget",
+    type=Dollars(),
+    metavar="USD",
+    help="The most that may be spent, in US dollars; takes the place of the declaration's budget.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+pass_name = click.option("--pass", "passes", multiple=True, metavar="NAME", help="Only this pass; may be repeated.")
+keys = click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help="Only this row; may be repeated. A key of several columns is a JSON list: '[\"JP\", 7]'.",
+)
+yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def load(file: str) -> Enrichment:
+    """The declaration; SpecError where it is wrong."""
+    from inlay.spec.load import load
+
+    return load(file)
+
+
+def refreshing(name: str | None) -> tuple[str, ...]:
+    """The `--refresh` option as the library takes it."""
+    return () if name is None else (name,)
+
+
+def command_line(verb: str, file: str, *more: str) -> str:
+    """A command to suggest: the declaration is named unless it is the default one."""
+    parts = ["inlay", *verb.split(), *([] if file == DEFAULT_FILE else [file]), *more]
+    return " ".join(shlex.quote(part) for part in parts)
+
+
+def stored_keys(enrichment: Enrichment, given: Sequence[str]) -> list[str]:
+    """Keys as the store writes them. SpecError for one that does not fit the declaration's key columns."""
+    import json
+
+    from inlay.fingerprint import key_text
+
+    columns = enrichment.source.key
+    if len(columns) == 1:
+        return list(given)
+    out = []
+    for text in given:
+        try:
+            parts = json.loads(text)
+        except ValueError:
+            parts = None
+        key = key_text(parts) if isinstance(parts, list) and len(parts) == len(columns) else None
+        if key is None:
+            raise SpecError(
+                f"{text!r} is not a key of the columns {', '.join(columns)}",
+                key="--key",
+                remedy=f"write a JSON list of {len(columns)} values, for example '[\"JP\", 7]'",
+            )
+        out.append(key)
+    return out
+
+
+def shown_key(enrichment: Enrichment, key: str) -> str:
+    """A key as `--key` takes it."""
+    import json
+
+    from inlay.fingerprint import key_parts
+
+    columns = len(enrichment.source.key)
+    if columns == 1:
+        return key
+    try:
+        return json.dumps(key_parts(key, columns), ensure_ascii=False)
+    except ValueError:  # the declaration's key has changed since
+        return key
+
+
+def on_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def sure(question: str, *, yes: bool) -> None:
+    """Ask before something destructive. SpecError where nobody can be asked; Abort at a no."""
+    if yes:
+        return
+    if not on_terminal():
+        raise SpecError(f"{question} There is no terminal to ask on", key="--yes", remedy="add --yes to go ahead")
+    click.confirm(question, abort=True, err=True)

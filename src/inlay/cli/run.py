@@ -1,0 +1,195 @@
+"""`inlay run`: ask what needs an answer, keep it, publish the table."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from inlay.cli import options
+
+if TYPE_CHECKING:
+    from inlay.cli.progress import Progress
+    from inlay.engine.events import Event
+    from inlay.plan.plan import Plan
+    from inlay.project.report import Report
+    from inlay.project.running import Gauges
+    from inlay.spec.model import Enrichment
+
+
+@click.command(context_settings=options.CONTEXT)
+@options.declaration
+@options.limit
+@options.refresh
+@options.budget
+@click.option(
+    "--fresh-budget",
+    is_flag=True,
+    help="Count the budget from zero. Otherwise a run after one that stopped early has only what that one left.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask, even when it may cost more than 1 US dollar without a budget.")
+@click.option("--dry-run", is_flag=True, help="Show the plan; send nothing, write nothing.")
+@click.option("--no-publish", is_flag=True, help="Keep the answers in the store; leave the output file alone.")
+@options.as_json
+@click.option("--quiet", is_flag=True, help="Show no plan, no progress and no summary: only errors.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    declaration: str,
+    limit: int | None,
+    refresh: str | None,
+    budget: float | None,
+    fresh_budget: bool,
+    yes: bool,
+    dry_run: bool,
+    no_publish: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Ask what needs an answer, keep it, write the table.
+
+    It pays for what is new, changed or failed before, and for nothing else; typed again, it goes on where it stopped.
+    Without a budget, a run estimated above 1 US dollar asks first, and refuses where there is no terminal. Ctrl-C
+    once finishes the calls in flight and saves; twice stops at once.
+
+    \b
+    Examples:
+      inlay run --dry-run
+      inlay run --limit 100
+      inlay run reviews.yaml --budget 2.50
+      inlay run --refresh stale --yes
+      inlay run --json --quiet | jq .cost_usd
+    """
+    if dry_run:
+        _dry_run(declaration, limit, refresh, as_json=as_json)
+        return
+    order = Order(declaration, limit, refresh, budget, fresh_budget, yes, not no_publish, as_json, quiet)
+    ctx.exit(carry_out(order, options.load(declaration)))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line asked of a run."""
+
+    file: str
+    limit: int | None = None
+    refresh: str | None = None
+    budget_usd: float | None = None
+    fresh_budget: bool = False
+    yes: bool = False
+    publish: bool = True
+    as_json: bool = False
+    quiet: bool = False
+
+
+def carry_out(order: Order, enrichment: Enrichment) -> int:
+    """Run, show it while it goes, sum it up; the exit code. Costs money."""
+    from inlay import project
+    from inlay.cli.progress import Progress
+    from inlay.errors import Interrupted
+    from inlay.project.running import RunOptions
+
+    display = _Display(order, enrichment, Progress(quiet=order.quiet))
+    choices = RunOptions(
+        limit=order.limit,
+        refresh=project.refreshing(options.refreshing(order.refresh)),
+        budget_usd=order.budget_usd,
+        fresh_budget=order.fresh_budget,
+        yes=order.yes,
+        confirm=display.confirm if options.on_terminal() else None,
+        listener=display.listen,
+        watch=display.watch,
+        interrupts=True,
+        publish=order.publish,
+    )
+    try:
+        report = project.run(enrichment, choices)
+    except KeyboardInterrupt:
+        if not display.watching:
+            raise
+        raise Interrupted(
+            "stopped at once: what was answered is saved, calls in flight are counted as paid",
+            remedy=f"{options.command_line('run', order.file)} goes on",
+        ) from None
+    finally:
+        display.progress.close()
+    # The run is over and kept, whoever still reads: its exit code must say how it went.
+    with contextlib.suppress(BrokenPipeError):
+        _sum_up(report, order, enrichment, display)
+    return report.exit_code
+
+
+class _Display:
+    """What a run says while it is going."""
+
+    def __init__(self, order: Order, enrichment: Enrichment, progress: Progress) -> None:
+        self.order = order
+        self.enrichment = enrichment
+        self.progress = progress
+        self.watching = False
+        self._planned = False
+
+    def show_plan(self, plan: Plan) -> None:
+        """The plan in two lines, once."""
+        from inlay.cli import draw_plan
+
+        if self._planned:
+            return
+        self._planned = True
+        declared = self.enrichment.budget
+        usd = self.order.budget_usd if self.order.budget_usd is not None else declared and declared.usd
+        for line in draw_plan.short_lines(plan, usd, declared.per if declared is not None else "run"):
+            self.progress.say(line)
+
+    def confirm(self, plan: Plan) -> bool:
+        """Ask whether it may cost this much. Only on a terminal."""
+        self.show_plan(plan)
+        return click.confirm("No budget is set. Run it?", err=True)
+
+    def watch(self, gauges: Gauges) -> None:
+        """The run begins: from here on Ctrl-C is the run's own business."""
+        self.watching = True
+        self.show_plan(gauges.plan)
+        self.progress.watch(gauges)
+
+    def listen(self, event: Event) -> None:
+        """Rare news from the engine."""
+        from inlay.cli import words
+        from inlay.engine.events import BudgetWarning, Stopping
+
+        if isinstance(event, Stopping):
+            calls = words.counted(self.progress.in_flight, "call")
+            if event.kind == "interrupted":
+                self.progress.say(f"finishing {calls} in flight, saving…; press Ctrl-C again to stop now")
+            else:
+                self.progress.say(f"stopping ({event.kind}): finishing {calls} in flight, saving…")
+        elif isinstance(event, BudgetWarning):
+            spent, cap = words.dollars(event.spent_usd), words.dollars(event.cap_usd)
+            self.progress.say(f"four fifths of the budget are spent: {spent} of {cap}")
+
+
+def _dry_run(file: str, limit: int | None, refresh: str | None, *, as_json: bool) -> None:
+    from inlay import project
+    from inlay.cli import draw_plan, screen
+
+    plan = project.plan(file, limit=limit, refresh=options.refreshing(refresh))
+    if as_json:
+        screen.print_json(plan.to_json())
+        return
+    out = screen.console()
+    draw_plan.draw(out, plan, file, refreshed=refresh is not None)
+    out.print("dry run: nothing was sent, nothing was written")
+
+
+def _sum_up(report: Report, order: Order, enrichment: Enrichment, display: _Display) -> None:
+    from inlay.cli import draw_report, screen
+
+    display.show_plan(report.plan)
+    if order.as_json:
+        screen.print_json(report.to_json())
+    elif not order.quiet:
+        draw_report.draw(screen.console(), report, enrichment, order.file)
+    if report.stopped is not None:
+        click.echo(draw_report.stopped_line(report), err=True)

@@ -1,0 +1,69 @@
+"""Where output goes: consoles, tables and JSON.
+
+What stays true: text from outside goes through `escaped` before it is drawn, and is never read as markup; without a
+terminal a table is as wide as its content; NO_COLOR and TERM=dumb are respected.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from inlay.cli.words import escaped, json_escaped
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# Wide enough for every table of ours when nobody's window says otherwise.
+_WITHOUT_TERMINAL = 200
+
+
+def console(*, err: bool = False) -> Console:
+    """A console on standard output (or error)."""
+    from rich.console import Console
+
+    stream = sys.stderr if err else sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS", "").isdigit() else _WITHOUT_TERMINAL
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+def table(columns: Sequence[str], *, text: Sequence[str] = (), total: bool = False) -> Table:
+    """An empty table; the columns named in `text` are aligned left, the others hold figures."""
+    from rich import box
+    from rich.table import Table
+
+    out = Table(box=box.SIMPLE_HEAD, show_footer=False, header_style="bold", pad_edge=False, show_edge=False)
+    for name in columns:
+        left = name in text
+        out.add_column(name, justify="left" if left else "right", overflow="fold", no_wrap=not left)
+    return out
+
+
+def fill(target: Table, rows: Iterable[Sequence[str]], total: Sequence[str] | None = None) -> Table:
+    """Add rows, and a row of sums under a line. Cells are escaped here."""
+    from rich.text import Text
+
+    rows = list(rows)
+    for number, row in enumerate(rows):
+        last = total is not None and number == len(rows) - 1
+        target.add_row(*(Text(escaped(cell)) for cell in row), end_section=last)
+    if total is not None:
+        target.add_row(*(Text(escaped(cell), style="bold") for cell in total))
+    return target
+
+
+def bar(share: float, width: int = 20) -> str:
+    """A share in 0..1 as a bar; full only when it is all."""
+    eighths = int(min(max(share, 0.0), 1.0) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + ("" if not rest else " ▏▎▍▌▋▊▉"[rest])).ljust(width, "·")
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output, safe on a terminal too."""
+    import json
+
+    sys.stdout.write(json_escaped(json.dumps(document, ensure_ascii=False, indent=2, default=str)) + "\n")

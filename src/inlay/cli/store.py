@@ -1,0 +1,193 @@
+"""`inlay store …`: the care of the answers that are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from inlay.cli import options
+
+if TYPE_CHECKING:
+    from inlay.spec.model import Enrichment
+
+DAMAGED = 1
+
+
+@click.group(context_settings=options.CONTEXT)
+def store() -> None:
+    """Look after the answers that are kept.
+
+    \b
+    Examples:
+      inlay store stats
+      inlay store verify
+      inlay store prune --older-than 90d --dry-run
+    """
+
+
+@store.command(context_settings=options.CONTEXT)
+@options.declaration
+@options.as_json
+def stats(declaration: str, as_json: bool) -> None:
+    """Show how much the store holds.
+
+    Rows of each kind, bytes on disk, the oldest and the newest answer.
+
+    \b
+    Examples:
+      inlay store stats
+      inlay store stats reviews.yaml --json
+    """
+    from inlay import project
+    from inlay.cli import screen
+
+    found = project.stats(options.load(declaration))
+    if as_json:
+        screen.print_json(found)
+        return
+    target = screen.table(["what", "how much"], text=["what"])
+    screen.console().print(
+        screen.fill(target, [[name.replace("_", " "), _amount(name, found[name])] for name in found])
+    )
+
+
+@store.command(context_settings=options.CONTEXT)
+@options.declaration
+@options.as_json
+@click.pass_context
+def verify(ctx: click.Context, declaration: str, as_json: bool) -> None:
+    """Recompute every fingerprint and checksum.
+
+    Names what does not match. Exit code 1 when something is damaged. Damaged answers are never served: they are asked
+    again.
+
+    \b
+    Examples:
+      inlay store verify
+      inlay store verify reviews.yaml --json
+    """
+    from inlay import project
+    from inlay.cli import screen, words
+
+    wrong = project.verify(options.load(declaration))
+    if as_json:
+        screen.print_json({"damaged": len(wrong), "problems": wrong})
+    elif wrong:
+        for sentence in wrong:
+            click.echo(words.escaped(sentence))
+        click.echo(f"{words.counted(len(wrong), 'problem')} found")
+    else:
+        click.echo("every fingerprint and checksum matches")
+    ctx.exit(DAMAGED if wrong else 0)
+
+
+@store.command(context_settings=options.CONTEXT)
+@options.declaration
+@click.option(
+    "--older-than",
+    "days",
+    type=options.Days(),
+    metavar="TIME",
+    help="Only answers given longer ago than this: 12h, 90d, 4w.  [default: any age]",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would go; delete nothing.")
+@options.yes
+@options.as_json
+def prune(declaration: str, days: float | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Delete answers that no row refers to any more.
+
+    They were given for earlier prompts or texts. What is deleted has to be paid again should a row ever return to it.
+    Present answers and sums of money stay. Asks on a terminal, and needs --yes elsewhere.
+
+    \b
+    Examples:
+      inlay store prune --dry-run
+      inlay store prune --older-than 90d --yes
+    """
+    from inlay import project
+
+    enrichment = options.load(declaration)
+    doomed = project.prune(enrichment, keep_days=days or 0.0, dry_run=True)
+    if not dry_run and any(doomed.values()):
+        options.sure(f"Delete {_listed(doomed)}?", yes=yes)
+        doomed = project.prune(enrichment, keep_days=days or 0.0)
+    _say_gone(doomed, would=dry_run, as_json=as_json)
+
+
+@store.command(context_settings=options.CONTEXT)
+@options.declaration
+@options.pass_name
+@options.keys
+@click.option("--all", "everything", is_flag=True, help="All cells of the declaration.")
+@options.yes
+@options.as_json
+def clear(
+    declaration: str, passes: tuple[str, ...], keys: tuple[str, ...], everything: bool, yes: bool, as_json: bool
+) -> None:
+    """Forget cells, so that they are asked anew.
+
+    Their answers go too, and the next run pays for them again. Say which: --pass, --key, both, or --all. Asks on a
+    terminal, and needs --yes elsewhere.
+
+    \b
+    Examples:
+      inlay store clear --key 4711
+      inlay store clear reviews.yaml --pass read --yes
+      inlay store clear --all
+    """
+    from inlay import project
+
+    if everything == bool(passes or keys):
+        raise click.UsageError("say which cells: --pass NAME, --key KEY, or --all for every one")
+    enrichment = options.load(declaration)
+    wanted = options.stored_keys(enrichment, keys)
+    options.sure(_clear_question(enrichment, passes, wanted), yes=yes)
+    _say_gone(project.clear(enrichment, passes=passes, keys=wanted), would=False, as_json=as_json)
+
+
+def _clear_question(enrichment: Enrichment, passes: tuple[str, ...], keys: list[str]) -> str:
+    """What will be forgotten, and what it cost: the best guess at what asking again will cost."""
+    from inlay import project
+    from inlay.cli import words
+
+    cells = cost = 0.0
+    for part in project.status(enrichment).passes:
+        if passes and part.name not in passes:
+            continue
+        held = sum(part.states.values())
+        share = min(1.0, len(keys) / held) if keys and held else 1.0
+        cells += min(len(keys), held) if keys else held
+        cost += part.cost_usd * share
+    price = f" Asking them again may cost about {words.dollars(cost)}, as before." if cost else ""
+    at_most = "at most " if keys else ""
+    return f"Forget {at_most}{words.counted(int(cells), 'cell')} of {enrichment.name}?{price}"
+
+
+def _listed(counts: dict[str, int]) -> str:
+    from inlay.cli import words
+
+    return ", ".join(f"{words.count(number)} {name.replace('_', ' ')}" for name, number in counts.items())
+
+
+def _say_gone(counts: dict[str, int], *, would: bool, as_json: bool) -> None:
+    from inlay.cli import screen
+
+    if as_json:
+        screen.print_json({"dry_run": would, "deleted": counts})
+    elif not any(counts.values()):
+        click.echo("nothing to delete")
+    else:
+        click.echo(f"{'would delete' if would else 'deleted'}: {_listed(counts)}")
+
+
+def _amount(name: str, value: Any) -> str:
+    from inlay.cli import words
+
+    if value is None:
+        return "–"
+    if name.endswith("bytes"):
+        return words.size(value)
+    if name.endswith("_answer"):
+        return words.when(value)
+    return words.count(value) if isinstance(value, int) else str(value)

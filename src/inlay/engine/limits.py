@@ -1,0 +1,318 @@
+"""Lanes: how hard one provider, endpoint and model is pressed.
+
+A lane hands ready calls to its workers while four things allow it: the number in flight (adaptive: additive up,
+multiplicative down), the request and token buckets (declared, or learnt from the provider's headers), the shared
+gate that a 429 or an overload closes for everybody at once, and the opening rule: one single call first, the rest
+when it came back. What stays true: a call counts as in flight until its answer is durably kept; the clock is
+monotonic; nothing here knows what a call contains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from inlay.errors import RateLimited, Transient
+
+Work = TypeVar("Work")
+
+# Waits that a provider asks for are believed within these bounds (seconds).
+MIN_WAIT_S, MAX_WAIT_S = 0.5, 120.0
+# Without a declared concurrency a lane starts here, doubles while all goes well, and stays below the ceiling.
+START_CONCURRENCY, CEILING = 16, 256
+# A lane that learnt its rate stays a little under it: the provider's clock and ours differ.
+SAFETY = 0.985
+# This many transient failures in a row (and no success) turn a lane to probing with one call at a time.
+PROBE_AFTER = 24
+
+
+class Bucket:
+    """A token bucket: `rate` units a second, at most `capacity` saved up. Time comes from the caller."""
+
+    __slots__ = ("capacity", "level", "rate", "updated")
+
+    def __init__(self, rate: float, capacity: float, now: float, level: float | None = None) -> None:
+        self.rate = rate
+        self.capacity = capacity
+        self.level = capacity if level is None else level
+        self.updated = now
+
+    def wait(self, units: float, now: float) -> float:
+        """Seconds until `units` may go (0: now). More than the capacity goes when the bucket is full."""
+        self._fill(now)
+        missing = min(units, self.capacity) - self.level
+        return 0.0 if missing <= 1e-9 else missing / self.rate
+
+    def take(self, units: float) -> None:
+        """Take `units`; the level may go below zero (a call larger than the capacity)."""
+        self.level -= units
+
+    def _fill(self, now: float) -> None:
+        self.level = min(self.capacity, self.level + (now - self.updated) * self.rate)
+        self.updated = now
+
+
+def paced(per_second: float, now: float) -> Bucket:
+    """A bucket for a declared rate: evenly spaced, with just enough slack for timers that wake late."""
+    return Bucket(per_second, max(1.0, per_second * 0.05), now, level=1.0)
+
+
+class Lane(Generic[Work]):
+    """The queue of ready calls of one provider, endpoint and model, and all that holds them back.
+
+    `spawn` starts one more worker; workers call `take()` for the next call, then `finish(...)` once it is settled.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        spawn: Callable[[Lane[Work]], None],
+        clock: Callable[[], float],
+        concurrency: int | None = None,
+        requests_per_second: float | None = None,
+        tokens_per_minute: float | None = None,
+        opening: bool = True,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.name = name
+        self._spawn = spawn
+        self._clock = clock
+        self._rng = rng or random.Random()  # noqa: S311 (jitter, not cryptography)
+        now = clock()
+        self.fixed = concurrency is not None
+        self.ceiling = concurrency or CEILING
+        self.limit: float = concurrency or START_CONCURRENCY
+        self.slow_start = not self.fixed
+        self.requests = paced(requests_per_second, now) if requests_per_second else None
+        self.declared_rate = requests_per_second
+        self.tokens = Bucket(tokens_per_minute / 60, tokens_per_minute / 6, now) if tokens_per_minute else None
+        self.declared_tokens = tokens_per_minute is not None
+        self.opening = opening
+        self.active = 0
+        self.workers = 0
+        self.gate_until = 0.0
+        self.cut_at = -1.0
+        self.paced_by_429 = False
+        self.learnt_by_429 = False
+        self._done_at: deque[float] = deque(maxlen=200)
+        self.failures_in_row = 0
+        self.last_success = now
+        self.closed = False
+        self._ready: deque[Work] = deque()
+        self._later: list[tuple[float, int, Work]] = []
+        self._sequence = 0
+        self._idle: deque[asyncio.Future[Work | None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._cost: Callable[[Work], float] = lambda work: 0.0
+
+    def weigh(self, tokens_of: Callable[[Work], float]) -> None:
+        """Tell the lane how many tokens a call is expected to use (for the token bucket)."""
+        self._cost = tokens_of
+
+    # --- work in, work out
+
+    @property
+    def waiting(self) -> int:
+        """Calls that are ready and not yet handed out."""
+        return len(self._ready) + len(self._later)
+
+    @property
+    def ahead(self) -> int:
+        """How many ready calls are enough to keep the workers busy between two writes to the store."""
+        return max(8, math.ceil(self._allowed() * 0.25))
+
+    @property
+    def room(self) -> int:
+        """How many more calls may be made ready now."""
+        return int(self._allowed()) + self.ahead - self.active - len(self._ready)
+
+    def add(self, work: Work) -> None:
+        """Make a call ready."""
+        self._ready.append(work)
+        self.pump()
+
+    def add_later(self, work: Work, delay_s: float) -> None:
+        """Make a call ready after a wait."""
+        self._sequence += 1
+        heapq.heappush(self._later, (self._clock() + delay_s, self._sequence, work))
+        self.pump()
+
+    async def take(self) -> Work | None:
+        """The next call for this worker, as soon as everything allows it; None when the lane is closed."""
+        if self.closed:
+            return None
+        future: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()
+        self._idle.append(future)
+        self.pump()
+        return await future
+
+    def finish(self) -> None:
+        """A call is settled (its answer durably kept, or given back): its place is free."""
+        self.active -= 1
+        self.pump()
+
+    def drain(self) -> list[Work]:
+        """Take back every call that was not handed out yet."""
+        left = [*self._ready, *(work for _, _, work in self._later)]
+        self._ready.clear()
+        self._later.clear()
+        return left
+
+    def close(self) -> None:
+        """No more calls: idle workers end."""
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._idle:
+            future = self._idle.popleft()
+            if not future.done():
+                future.set_result(None)
+
+    def _allowed(self) -> float:
+        return 1.0 if self.opening or self.failures_in_row >= PROBE_AFTER else self.limit
+
+    def pump(self) -> None:
+        """Hand out as many calls as may go now; set a timer for the next."""
+        if self.closed:
+            return
+        now = self._clock()
+        while self._later and self._later[0][0] <= now:
+            self._ready.append(heapq.heappop(self._later)[2])
+        ready = self._ready
+        allowed = self._allowed()
+        delay = self._later[0][0] - now if self._later else math.inf
+        while ready and self.active < allowed:
+            wait = self.gate_until - now
+            if wait <= 0 and self.requests is not None:
+                wait = self.requests.wait(1, now)
+            weight = 0.0
+            if wait <= 0 and self.tokens is not None:
+                weight = self._cost(ready[0])
+                wait = self.tokens.wait(weight, now)
+            if wait > 0:
+                delay = min(delay, wait)
+                break
+            while self._idle and self._idle[0].done():  # a worker that was cancelled
+                self._idle.popleft()
+            if not self._idle:
+                if self.workers < allowed:
+                    self.workers += 1
+                    self._spawn(self)
+                break
+            if self.requests is not None:
+                self.requests.take(1)
+            if self.tokens is not None:
+                self.tokens.take(weight)
+            self.active += 1
+            self._idle.popleft().set_result(ready.popleft())
+        if delay is not math.inf:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(max(delay, 0.0005), self.pump)
+
+    # --- what answers teach
+
+    def succeeded(self, sent_at: float, headers: Mapping[str, str]) -> None:
+        """A call came back whole: open up, and believe the provider's headers as hints."""
+        self.opening = False
+        self.failures_in_row = 0
+        now = self.last_success = self._clock()
+        if self.limit < self.ceiling:
+            # Slow start doubles once a round trip; after the first overload it is one more a round trip.
+            self.limit = min(self.ceiling, self.limit + (1.0 if self.slow_start else 1.0 / max(self.limit, 1.0)))
+        self._done_at.append(now)
+        if self.learnt_by_429 and self.requests is not None:
+            self.requests.rate += 0.005  # half a percent a second: feel for more, rarely enough to stay under 1% 429s
+        self._learn(headers, now)
+
+    def _learn(self, headers: Mapping[str, str], now: float) -> None:
+        if self.declared_rate is None and (limit := _positive(headers.get("x-ratelimit-limit-requests"))) is not None:
+            remaining = _positive(headers.get("x-ratelimit-remaining-requests"), zero=True)
+            rate = limit / 60 * SAFETY
+            if self.requests is None:
+                level = max(0.0, (limit if remaining is None else remaining) - 1.0)
+                self.requests = Bucket(rate, limit, now, level=level)
+            elif not self.paced_by_429:
+                self.requests.rate, self.requests.capacity = rate, limit
+                # Someone else uses the same key: believe the smaller number, but not its rounding.
+                if remaining is not None and remaining < self.requests.level - rate - 2:
+                    self.requests.level = remaining
+        if not self.declared_tokens and (limit := _positive(headers.get("x-ratelimit-limit-tokens"))) is not None:
+            remaining = _positive(headers.get("x-ratelimit-remaining-tokens"), zero=True)
+            if self.tokens is None:
+                self.tokens = Bucket(limit / 60 * SAFETY, limit, now, level=limit if remaining is None else remaining)
+            elif remaining is not None and remaining < self.tokens.level * 0.5:
+                self.tokens.level = remaining
+
+    def used_tokens(self, expected: float, actual: float) -> None:
+        """Correct the token bucket once the real usage is known."""
+        if self.tokens is not None:
+            self.tokens.take(actual - expected)
+
+    def failed(self, error: Transient, sent_at: float) -> float:
+        """A call failed for now: slow everybody down once, and say how long this call should wait (seconds)."""
+        now = self._clock()
+        self.failures_in_row += 1
+        limited = isinstance(error, RateLimited)
+        asked = error.retry_after_s
+        wait = None if asked is None else min(max(asked, MIN_WAIT_S), MAX_WAIT_S)
+        if sent_at > self.cut_at:
+            # One cut for a whole burst: calls sent before the last cut knew nothing of it.
+            self.cut_at = now
+            self.slow_start = False
+            if limited:
+                self._slow_rate(now)
+                self.gate_until = max(self.gate_until, now + (wait or 1.0) * self._rng.uniform(1.0, 1.1))
+            if not limited or self.requests is None:
+                self.limit = max(1.0, self.limit * 0.7)
+        if self.failures_in_row >= PROBE_AFTER:
+            backoff = min(30.0, 0.5 * 2 ** min(6, (self.failures_in_row - PROBE_AFTER) // 2))
+            self.gate_until = max(self.gate_until, now + backoff * self._rng.uniform(0.7, 1.0))
+        return wait * self._rng.uniform(1.0, 1.25) if wait is not None else 0.0
+
+    def _slow_rate(self, now: float) -> None:
+        if self.requests is None or self.learnt_by_429:
+            # No header tells the rate: what came through lately is what the provider allows.
+            recent = [at for at in self._done_at if at > now - 10]
+            if len(recent) >= 10 and recent[-1] > recent[0]:
+                rate = (len(recent) - 1) / (recent[-1] - recent[0])
+                self.requests = Bucket(rate * 0.98, max(1.0, rate * 0.1), now, level=0.0)
+                self.learnt_by_429 = True
+        elif self.declared_rate is None:
+            # The provider counts in smaller windows than its header says: go evenly from now on.
+            self.requests.level = min(self.requests.level, 0.0)
+            self.requests.capacity = max(1.0, self.requests.rate * 0.1)
+            if self.paced_by_429:
+                self.requests.rate *= 0.97
+            self.paced_by_429 = True
+
+    def quiet_for(self) -> float:
+        """Seconds since the last success."""
+        return self._clock() - self.last_success
+
+
+def _positive(text: str | None, *, zero: bool = False) -> float | None:
+    """A header number if it makes sense; -1, text and absence are no hint."""
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and (value > 0 or (zero and value == 0)) else None
+
+
+def describe(lane: Lane[Any]) -> dict[str, Any]:
+    """A lane's present state for progress displays."""
+    return {
+        "lane": lane.name,
+        "limit": round(lane.limit, 1),
+        "active": lane.active,
+        "rate_per_second": None if lane.requests is None else round(lane.requests.rate, 2),
+    }

@@ -1,0 +1,346 @@
+"""The pump: rows in, cells through their passes, answers kept, in bounded memory.
+
+    feed      rows come in batches, only as many as the lanes can use
+    advance   a row's next cells become asks, once the passes they read have answered
+    claim     the writer leases addresses and reserves money for the asks that lanes have room for
+    ask       the lanes' workers (asking.py)
+    settle    answers go out to every cell that waits for them, and their rows advance
+
+What stays true: identical inputs are one ask (single flight); a cell is settled exactly once a run; stopping takes no
+new calls, saves all that is in flight and gives back all that never left; nothing here prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from inlay.contracts import Store
+from inlay.engine.asking import Asking, Sender, Waiting
+from inlay.engine.events import LaneOpened, Listener, Stopping
+from inlay.engine.limits import Lane
+from inlay.engine.passwork import PassWork
+from inlay.engine.rows import Cells, plan_cells
+from inlay.engine.settling import Settling
+from inlay.engine.tally import PassTally, Tally
+from inlay.engine.work import Ask, Row, Target
+from inlay.engine.writer import Writer
+from inlay.errors import BudgetReached, InvalidRequest, RunStopped, StoreError
+from inlay.spec.model import Enrichment
+from inlay.types import (
+    Budget,
+    Claimed,
+    ClaimResult,
+    Held,
+    Known,
+    RunRecord,
+    usd,
+)
+
+HEARTBEAT_S = 5.0
+HELD_AGAIN_S = 0.5
+
+
+class Runner:
+    """One run over a store. Build it, then `await run(rows)`.
+
+    `senders` gives each lane key its transport (None for local models); `lane_keys` the lane of each pass.
+    """
+
+    def __init__(
+        self,
+        enrichment: Enrichment,
+        passes: Sequence[PassWork],
+        store: Store,
+        run: RunRecord,
+        *,
+        lane_keys: Sequence[str],
+        senders: Mapping[str, Sender | None],
+        budget: Budget | None = None,
+        listener: Listener | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        seed: int | None = None,
+        spent_before_nusd: int = 0,
+        patience: Waiting | None = None,
+    ) -> None:
+        self.enrichment = enrichment
+        self.passes = list(passes)
+        self.patience = patience or Waiting()
+        self.tally = Tally([PassTally(part.name) for part in self.passes])
+        self.stopping: RunStopped | None = None
+        self._store = store
+        self._run = run
+        self._budget = budget
+        self._listener = listener or (lambda event: None)
+        self._clock = clock
+        self._rng = random.Random(seed)  # noqa: S311 (jitter, not cryptography)
+        self._lane_of = list(lane_keys)
+        self._senders = senders
+        self._lanes: dict[str, Lane[Ask]] = {}
+        self._asking: dict[str, Asking] = {}
+        self._claims: dict[str, deque[Ask]] = {key: deque() for key in lane_keys}
+        self._rows_open = 0
+        self._room = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._fed = False
+        self._workers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._broken: StoreError | None = None
+        self.cells = Cells(self.passes)
+        self.writer = Writer(
+            store,
+            run,
+            budget,
+            [part.ref.pass_id for part in self.passes],
+            pick=self._pick,
+            claimed=self._claimed,
+            broken=self._store_broken,
+        )
+        self.settling = Settling(
+            self.cells,
+            self.tally,
+            self.writer,
+            failures=enrichment.failures,
+            budget=budget,
+            spent_before_nusd=spent_before_nusd,
+            listener=self._listener,
+            stop=self.stop,
+            start=self._start,
+            step=self._step,
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that have left and are not durably settled yet. May be read from any thread."""
+        return sum(lane.active for lane in list(self._lanes.values()))
+
+    # --- the whole run
+
+    async def run(self, batches: AsyncIterator[list[Row]]) -> Tally:
+        """Take every row through its passes. Returns when all is settled or the run has stopped (`stopping`).
+
+        Costs money. Everything answered is durable when this returns; a StoreError is raised when the store broke.
+        """
+        self._open_lanes()
+        self.writer.start()
+        heartbeat = asyncio.create_task(self._heartbeat())
+        feeding = asyncio.create_task(self._feed(batches))
+        try:
+            await self._idle.wait()
+            await self._wind_down(feeding)
+        except asyncio.CancelledError:
+            for task in (feeding, *self._workers):
+                task.cancel()
+            await asyncio.gather(feeding, *self._workers, return_exceptions=True)
+            await self.writer.close()
+            raise
+        finally:
+            heartbeat.cancel()
+            await asyncio.gather(heartbeat, return_exceptions=True)
+        if self._broken is not None:
+            raise self._broken
+        error = feeding.exception() if feeding.done() and not feeding.cancelled() else None
+        if error is not None:
+            raise error
+        return self.tally
+
+    def stop(self, error: RunStopped) -> None:
+        """End the run cleanly: nothing new leaves, what is in flight is kept. The first reason counts."""
+        if self.stopping is None:
+            self.stopping = error
+            self._listener(Stopping(error.kind, error.message))
+        self._idle.set()
+
+    def _open_lanes(self) -> None:
+        limits = self.enrichment.limits
+        rates = [limits.requests_per_second, limits.requests_per_minute and limits.requests_per_minute / 60]
+        rate = min((value for value in rates if value), default=None)
+        for index, key in enumerate(self._lane_of):
+            if key in self._lanes:
+                continue
+            local = self._senders[key] is None
+            lane: Lane[Ask] = Lane(
+                key,
+                spawn=self._spawn,
+                clock=self._clock,
+                concurrency=64 if local else limits.concurrency,
+                requests_per_second=None if local else rate,
+                tokens_per_minute=None if local else limits.tokens_per_minute,
+                opening=not local,
+                rng=self._rng,
+            )
+            lane.weigh(lambda ask: ask.tokens)
+            self._lanes[key] = lane
+            self._asking[key] = Asking(
+                self, self.settling, lane, self._senders[key], self.passes, self._clock, self._rng
+            )
+            self._listener(LaneOpened(key, self.passes[index].model.full_name, limits.concurrency))
+
+    def _spawn(self, lane: Lane[Ask]) -> None:
+        task = asyncio.get_running_loop().create_task(self._asking[lane.name].work())
+        self._workers.add(task)
+        task.add_done_callback(self._workers.discard)
+
+    async def _wind_down(self, feeding: asyncio.Task[None]) -> None:
+        """Give back what never left, wait for what did, keep it all."""
+        if not feeding.done():
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+        unsent = [ask.attempt_id for lane in self._lanes.values() for ask in lane.drain() if ask.attempt_id]
+        for lane in self._lanes.values():
+            lane.close()
+        while self._workers:
+            await asyncio.wait(self._workers)
+            # A call that was to be tried again later has gone back to its lane meanwhile.
+            unsent += [ask.attempt_id for lane in self._lanes.values() for ask in lane.drain() if ask.attempt_id]
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if unsent and self._broken is None:
+            await self.writer.call(self._store.release, unsent)
+        await self.writer.close()
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            try:
+                await self.writer.call(self._store.heartbeat, self._run.runner)
+            except StoreError as error:
+                self._store_broken(error)
+                return
+
+    def _store_broken(self, error: StoreError) -> None:
+        self._broken = self._broken or error
+        self.stop(RunStopped(error.message, remedy=error.remedy))
+
+    # --- feeding and advancing rows
+
+    async def _feed(self, batches: AsyncIterator[list[Row]]) -> None:
+        try:
+            async for batch in batches:
+                for row in batch:
+                    while self._rows_open >= self._pipeline() and self.stopping is None:
+                        self._room.clear()
+                        await self._room.wait()
+                    if self.stopping is not None:
+                        return
+                    self._rows_open += 1
+                    self.advance(row)
+        finally:
+            self._fed = True
+            if self._rows_open == 0:
+                self._idle.set()
+
+    def _pipeline(self) -> int:
+        """How many rows may be under way: enough for every lane, and no more."""
+        return 64 + int(sum(lane.limit + lane.ahead for lane in self._lanes.values()))
+
+    def advance(self, row: Row) -> None:
+        """Start every cell of this row whose turn it is; a row without any is through."""
+        row.open += 1  # this call itself, so that a cell that settles at once does not end the row twice
+        for part, write, target in plan_cells(self.cells, row, self.tally):
+            row.open += 1
+            if write is not None:
+                self._track(self.settling.keep_write(row, write))
+            else:
+                assert target is not None
+                self._start(part, target)
+        self._row_step(row)
+
+    def _step(self, row: Row) -> None:
+        """A cell of this row is settled: start what waited for it."""
+        self.advance(row)
+        self._row_step(row)
+
+    def _row_step(self, row: Row) -> None:
+        row.open -= 1
+        if row.open == 0:
+            self._rows_open -= 1
+            self.tally.rows_done += 1
+            self._room.set()
+            if self._fed and self._rows_open == 0:
+                self._idle.set()
+
+    def _start(self, part: PassWork, target: Target) -> None:
+        """A cell wants an answer: join the flight to its address, or start one."""
+        cell = self.cells.open(part, target)
+        flights = self.settling.flights
+        if (flight := flights.get(cell.fingerprint)) is not None:
+            flight.targets.append(target)
+            return
+        if (known := self.settling.failures.get(cell.fingerprint)) is not None:
+            self._track(self.settling.fail(part, cell, known[0], known[1]))
+            return
+        flights[cell.fingerprint] = cell
+        try:
+            self.cells.prepare(part, cell)
+        except InvalidRequest as error:
+            self._track(self.settling.fail(part, cell, error.kind, error.message))
+            return
+        self.again(cell)
+
+    def _track(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- claims
+
+    def again(self, ask: Ask) -> None:
+        """Queue an ask to be claimed."""
+        if self.stopping is not None:
+            return
+        self._claims[self._lane_of[ask.pass_index]].append(ask)
+        self.writer.nudge()
+
+    def _pick(self, most: int) -> list[Ask]:
+        if self.stopping is not None or self.settling.unaffordable:
+            return []
+        picked: list[Ask] = []
+        for key, queue in self._claims.items():
+            room = min(self._lanes[key].room, most - len(picked))
+            while queue and room > 0:
+                picked.append(queue.popleft())
+                room -= 1
+        return picked
+
+    def _claimed(self, asks: list[Ask], results: list[ClaimResult]) -> None:
+        for ask, result in zip(asks, results, strict=True):
+            if isinstance(result, Claimed):
+                ask.attempt_id = result.attempt_id
+                self.settling.open_claims += 1
+                if self.stopping is not None:
+                    self._track(self._release(ask))
+                else:
+                    self._lanes[self._lane_of[ask.pass_index]].add(ask)
+            elif isinstance(result, Known):
+                self._track(self.settling.reuse(ask, result))
+            elif isinstance(result, Held):
+                self.tally.waiting_for_others += 1
+                asyncio.get_running_loop().call_later(HELD_AGAIN_S, self._held_again, ask)
+            else:
+                # No room under the cap now; calls in flight usually cost less than was reserved for them.
+                self._claims[self._lane_of[ask.pass_index]].append(ask)
+                self.settling.unaffordable = True
+        if self.settling.unaffordable and self.settling.open_claims == 0:
+            self._budget_gone()
+
+    def _held_again(self, ask: Ask) -> None:
+        self.tally.waiting_for_others -= 1
+        self.again(ask)
+
+    async def _release(self, ask: Ask) -> None:
+        await self.writer.call(self._store.release, [ask.attempt_id])
+
+    def _budget_gone(self) -> None:
+        cap = self._budget.cap_nusd if self._budget is not None else 0
+        per = self._budget.per if self._budget is not None else "run"
+        self.stop(
+            BudgetReached(
+                f"the next call might exceed the budget of ${usd(cap):.4f} per {per}",
+                remedy="everything answered is saved; raise `budget.usd` (or pass --budget) and run the same command",
+            )
+        )

@@ -1,0 +1,101 @@
+"""Rows and asks on their way through the engine.
+
+A Row carries one row through its passes; an Ask is one address that is being asked, with every cell that waits for
+it (single flight). What stays true: they live only while in the pipeline, whose length is bounded; the store is the
+only memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from inlay.types import CellState, FieldAnswer, Reason, StoredCell
+
+
+class Row:
+    """One row under way. `reasons` and `source_hashes` are by pass index; None: the run does not ask that cell."""
+
+    __slots__ = ("answers", "key", "open", "reasons", "source_hashes", "state", "stored", "values")
+
+    def __init__(
+        self, key: str, values: Mapping[str, Any], reasons: list[Reason | None], source_hashes: list[bytes]
+    ) -> None:
+        self.key = key
+        self.values = values
+        self.reasons = reasons
+        self.source_hashes = source_hashes
+        self.answers: dict[int, Answered] = {}
+        self.stored: dict[int, StoredCell] = {}  # pass index -> what the store holds, where it matters
+        self.state: dict[int, CellState] = {}  # pass index -> how its cell stands in this run
+        self.open = 0  # cells of this row that are not settled yet
+
+
+class Answered:
+    """What a pass knows about a row: its fields and the hash of their values (16 bytes)."""
+
+    __slots__ = ("fields", "values_hash", "whole")
+
+    def __init__(self, fields: dict[str, FieldAnswer], values_hash: bytes, whole: bool) -> None:
+        self.fields = fields
+        self.values_hash = values_hash
+        self.whole = whole
+
+
+class Target:
+    """A cell that waits for an answer."""
+
+    __slots__ = ("keeps", "row", "tries", "upstream_hash")
+
+    def __init__(self, row: Row, upstream_hash: bytes, tries: int, keeps: bool) -> None:
+        self.row = row
+        self.upstream_hash = upstream_hash
+        self.tries = tries
+        self.keeps = keeps  # a refresh: should it fail, the present answer stays
+
+
+class Ask:
+    """One address being asked.
+
+    `known` are fields that an earlier, partial answer already holds: only the others (`names`) are asked.
+    `cost_nusd` sums what all attempts for this answer have cost so far.
+    """
+
+    __slots__ = (
+        "attempt_id",
+        "cost_nusd",
+        "fingerprint",
+        "fresh",
+        "input",
+        "input_hash",
+        "known",
+        "names",
+        "pass_index",
+        "repair",
+        "reserve_nusd",
+        "targets",
+        "texts",
+        "tokens",
+        "tries",
+        "user",
+    )
+
+    def __init__(
+        self, pass_index: int, fingerprint: bytes, canonical: bytes, input_hash: bytes, target: Target, fresh: bool
+    ) -> None:
+        self.pass_index = pass_index
+        self.fingerprint = fingerprint
+        self.input = canonical
+        self.input_hash = input_hash
+        self.targets = [target]
+        self.fresh = fresh
+        self.known: dict[str, FieldAnswer] = {}
+        self.names: tuple[str, ...] = ()  # empty: all fields
+        self.repair = 0
+        self.tries = 0
+        self.attempt_id = 0
+        self.reserve_nusd = 0
+        self.tokens = 0.0
+        self.cost_nusd = 0
+        self.user = ""
+        self.texts: Mapping[str, str] = {}

@@ -1,0 +1,205 @@
+"""The verbs: plan, run, status, retry, export, and the care of the store. Where rooms are wired together.
+
+Each takes a declaration (a path to its YAML, or an Enrichment) and gives back plain values; nothing here prints.
+Heavy rooms are imported when a verb needs them, so that `inlay --help` stays fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inlay.types import usd
+
+if TYPE_CHECKING:
+    from inlay.plan.plan import Plan
+    from inlay.project.report import Report, Status
+    from inlay.project.running import RunOptions
+    from inlay.spec.model import Enrichment
+
+    Declaration = str | Path | Enrichment
+
+__all__ = ["clear", "export", "plan", "prune", "retry", "run", "stats", "status", "verify"]
+
+
+def plan(declaration: Declaration, *, limit: int | None = None, refresh: Sequence[str] = ()) -> Plan:
+    """What a run would do, why, and at what price. Pays nothing, writes nothing.
+
+    `limit` caps the rows (None: the declaration's), `refresh=["stale"]` plans the stale cells in as well.
+    """
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        refs = session.refs()
+        planner = session.planner(refs, session.rules(refs, refreshing(refresh)), limit=limit)
+        try:
+            return planner.plan
+        finally:
+            planner.close()
+
+
+def run(declaration: Declaration, options: RunOptions | None = None, **named: Any) -> Report:
+    """Ask every cell that needs an answer, keep the answers, publish the table.
+
+    Costs money (see `RunOptions`: limit, budget_usd, refresh, yes …, also as keyword arguments). Safe to repeat: what
+    is answered is never asked again. Raises SpecError or PlanError before anything is sent; once running, a clean stop
+    is told by `Report.stopped`, not raised.
+    """
+    from inlay.project.running import RunOptions, run_session
+    from inlay.project.session import Session
+
+    if options is None:
+        if "refresh" in named:
+            named["refresh"] = refreshing(named["refresh"])
+        options = RunOptions(**named)
+    with Session(declaration, need_keys=True) as session:
+        return run_session(session, options)
+
+
+def refreshing(names: Sequence[str]) -> frozenset[Any]:
+    """Refresh names as reasons; only "stale" can be asked for."""
+    from inlay.errors import SpecError
+    from inlay.types import Reason
+
+    unknown = [name for name in names if name != "stale"]
+    if unknown:
+        raise SpecError(f"cannot refresh {', '.join(unknown)}", key="refresh", remedy="the only choice is: stale")
+    return frozenset({Reason.STALE} if names else ())
+
+
+def status(declaration: Declaration) -> Status:
+    """Coverage, states, failure kinds, costs and the latest runs, from the store alone. Pays nothing."""
+    from inlay.project.report import PassStatus, Status
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        store = session.store()
+        name = session.enrichment.name
+        known = store.passes(name)
+        ledger = store.ledger(name)
+        refs = session.refs()
+        passes = []
+        for spec, model, ref in zip(session.passes, session.models, refs, strict=True):
+            pass_id = known.get(spec.name)
+            counts: Mapping[tuple[str, str], int] = {} if pass_id is None else store.counts(pass_id)
+            states: dict[str, int] = {}
+            kinds: dict[str, int] = {}
+            for (state, reason), count in counts.items():
+                states[state] = states.get(state, 0) + count
+                if state in ("failed", "partial", "skipped"):
+                    kinds[reason or state] = kinds.get(reason or state, 0) + count
+            failures = [] if pass_id is None else store.failures(pass_id, limit=5)
+            passes.append(
+                PassStatus(
+                    name=spec.name,
+                    model=model.full_name,
+                    states=states,
+                    kinds=kinds,
+                    stale=0 if pass_id is None else store.stale(pass_id, ref.recipe_id),
+                    cost_usd=usd(sum(line["cost_nusd"] for line in ledger if line["pass"] == spec.name)),
+                    examples=tuple((cell.key, cell.reason, cell.message) for cell in failures),
+                )
+            )
+        runs = tuple(asdict(record) for record in store.runs(name, 10))
+        place = session.store_path
+        return Status(
+            enrichment=name,
+            store=str(place) if place is not None else "memory",
+            rows=None,
+            passes=tuple(passes),
+            runs=runs,
+            ledger=tuple(ledger),
+            notes=tuple(session.notes()),
+        )
+
+
+def retry(
+    declaration: Declaration,
+    *,
+    passes: Sequence[str] = (),
+    kinds: Sequence[str] = (),
+    keys: Sequence[str] = (),
+) -> dict[str, int]:
+    """Make failed and partial cells worth asking again; the next run asks them. Pays nothing by itself.
+
+    Empty filters mean all. Returns how many cells of each pass will be asked. Idempotent.
+    """
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        store = session.store(write=True)
+        known = store.passes(session.enrichment.name)
+        return {
+            name: store.reset_tries(known[name], kinds=list(kinds) or None, keys=list(keys) or None)
+            for name in pass_names(session, passes)
+            if name in known
+        }
+
+
+def export(declaration: Declaration, target: str | Path, *, format: str | None = None) -> int:
+    """Write the wide table to a file (.parquet, .csv, .jsonl) or to stdout (`-`, with `format` csv or jsonl).
+
+    Pays nothing. The file appears whole or not at all. Returns the number of rows.
+    """
+    from inlay.project.publishing import publish
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        session.check()
+        return publish(session, session.refs(), target, format=format)
+
+
+def stats(declaration: Declaration) -> dict[str, Any]:
+    """Sizes and row counts of the store."""
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return session.store().stats()
+
+
+def verify(declaration: Declaration) -> list[str]:
+    """Recompute every fingerprint and checksum of the store; one sentence for each thing that is wrong."""
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return session.store().verify()
+
+
+def prune(declaration: Declaration, *, keep_days: float = 0.0, dry_run: bool = False) -> dict[str, int]:
+    """Delete answers that no cell refers to any more. Destructive; atomic. Counts of what went (or would go)."""
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        store = session.store(write=not dry_run)
+        return store.prune(enrichment=session.enrichment.name, keep_days=keep_days, dry_run=dry_run)
+
+
+def clear(declaration: Declaration, *, passes: Sequence[str] = (), keys: Sequence[str] = ()) -> dict[str, int]:
+    """Forget cells so that they are new again; the next run pays for them. Destructive; atomic a pass."""
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        store = session.store(write=True)
+        name = session.enrichment.name
+        out: dict[str, int] = {}
+        for pass_name in pass_names(session, passes) if passes else [None]:
+            for kind, count in store.clear(enrichment=name, pass_name=pass_name, keys=list(keys) or None).items():
+                out[kind] = out.get(kind, 0) + count
+        return out
+
+
+def pass_names(session: Any, names: Sequence[str]) -> list[str]:
+    """The chosen passes (all, if none is named), or a SpecError with the nearest right name."""
+    import difflib
+
+    from inlay.errors import SpecError
+
+    known = [spec.name for spec in session.passes]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+            raise SpecError(f"there is no pass {name!r}", key="passes", remedy=hint)
+    return list(names) or known

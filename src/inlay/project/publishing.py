@@ -1,0 +1,25 @@
+"""From the store to the user's table: the wide table of a declaration, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from inlay.project.session import Session
+from inlay.publish.wide import WideTable
+from inlay.publish.write import format_of, write
+from inlay.tables.sql import connect, prepare
+from inlay.types import PassRef
+
+
+def publish(session: Session, refs: Sequence[PassRef], target: str | Path, *, format: str | None = None) -> int:
+    """Write the wide table to a file or to stdout (`-`); the number of rows. Idempotent, atomic for files, free."""
+    format_of(target, format)
+    con = connect()
+    try:
+        prepare(con)
+        passes = list(zip(session.passes, refs, strict=True))
+        table = WideTable(session.enrichment, session.source, session.store(), passes, con)
+        return write(target, table.schema, table.batches(), format=format)
+    finally:
+        con.close()

@@ -1,0 +1,333 @@
+"""One run from plan to published table: the only place where money is spent.
+
+    plan → may we? → begin_run → lanes and workers → end_run → publish
+
+What stays true: nothing is sent before the plan was priced and allowed; whatever ends the run (the last row, the
+budget, a signal, an error) it is closed in the store, and what was answered is published; the same call again goes
+on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from inlay.engine.events import Listener
+from inlay.engine.passwork import PassWork
+from inlay.engine.tally import Tally
+from inlay.engine.work import Answered, Row
+from inlay.errors import Interrupted, PlanError, RunStopped, SpecError
+from inlay.payload import decode_fields
+from inlay.plan.plan import Plan
+from inlay.plan.planner import PlannedRow, Planner
+from inlay.project.publishing import publish
+from inlay.project.report import Report
+from inlay.project.session import Session
+from inlay.spec.model import Enrichment
+from inlay.types import NANO, Budget, Reason, RunRecord
+
+# Without a budget, a run estimated above this asks first.
+ASK_ABOVE_USD = 1.0
+
+Confirm = Callable[[Plan], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What a display may read at any time, from any thread, while a run is going.
+
+    `spent_before_nusd` is what the budget's scope had spent when the run began; `in_flight()` counts open calls.
+    """
+
+    tally: Tally
+    plan: Plan
+    budget: Budget | None
+    spent_before_nusd: int
+    in_flight: Callable[[], int]
+
+
+Watch = Callable[[Gauges], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run. `refresh` names reasons that are asked beside the usual ones (only "stale" makes sense).
+
+    `budget_usd` overrides the declaration's budget. `confirm` is asked when a run without a budget may cost more than
+    a dollar; None refuses. `interrupts` handles Ctrl-C and SIGTERM (the main thread only). `watch` receives the live
+    figures once, before the first call.
+    """
+
+    limit: int | None = None
+    refresh: frozenset[Reason] = frozenset()
+    budget_usd: float | None = None
+    yes: bool = False
+    confirm: Confirm | None = None
+    listener: Listener | None = None
+    watch: Watch | None = None
+    interrupts: bool = False
+    publish: bool = True
+    fresh_budget: bool = False
+
+
+def run_session(session: Session, options: RunOptions) -> Report:
+    """Plan, run and publish. Costs money; safe to call again at any time. See `inlay.run`."""
+    from inlay.stores.liveness import new_runner
+
+    started = time.monotonic()
+    budget = _budget(session.enrichment, options.budget_usd)
+    session.check()
+    refs = session.register()
+    store = session.store(write=True)
+    rules = session.rules(refs, options.refresh)
+    planner = session.planner(refs, rules, limit=options.limit)
+    try:
+        plan = planner.plan
+        _may_spend(session, plan, budget, options)
+        runner = new_runner()
+        record = store.begin_run(session.enrichment.name, runner=runner, fresh_budget=options.fresh_budget)
+        outcome = "stopped: error"
+        summary: Mapping[str, Any] = {}
+        stopped: RunStopped | None = None
+        try:
+            works = [
+                PassWork(number, compiled, ref, model, price, rule)
+                for number, (compiled, ref, model, price, rule) in enumerate(
+                    zip(session.compiled, refs, session.models, session.prices, rules, strict=True)
+                )
+            ]
+            tally, stopped = _drive(session, works, planner, record, budget, options)
+            summary = tally.summary()
+            outcome = _outcome(tally, stopped)
+        except KeyboardInterrupt:
+            outcome = "stopped: interrupted"
+            raise
+        finally:
+            store.end_run(record.run_id, outcome=outcome, summary=summary)
+        report = Report(
+            enrichment=session.enrichment.name,
+            run_id=record.run_id,
+            plan=plan,
+            summary=summary,
+            seconds=0.0,
+            stopped=stopped,
+            notes=tuple(session.notes()),
+        )
+    finally:
+        planner.close()
+    if options.publish and session.enrichment.output.files is not None:
+        path = session.target(session.enrichment.output.files)
+        rows = publish(session, refs, path)
+        report = replace(report, published=str(path), published_rows=rows)
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def _budget(enrichment: Enrichment, override_usd: float | None) -> Budget | None:
+    spec = enrichment.budget
+    if override_usd is not None:
+        return Budget(int(override_usd * NANO), spec.per if spec is not None else "run")
+    return None if spec is None else Budget(int(spec.usd * NANO), spec.per)
+
+
+def _may_spend(session: Session, plan: Plan, budget: Budget | None, options: RunOptions) -> None:
+    """Refuse a run whose price is unknown under a budget, or unconfirmed above a dollar without one."""
+    unpriced = [
+        model.full_name
+        for model, price, part in zip(session.models, session.prices, plan.passes, strict=True)
+        if price is None and model.local is None and part.asked
+    ]
+    if unpriced and budget is not None:
+        raise SpecError(
+            f"there is a budget, but the price of {', '.join(dict.fromkeys(unpriced))} is not known",
+            file=session.enrichment.file,
+            key="budget",
+            remedy="give the pass `prices: {input_per_million: …, output_per_million: …}`, or remove the budget",
+        )
+    cost = plan.cost_usd
+    if budget is None and cost is not None and cost > ASK_ABOVE_USD and not options.yes:
+        if options.confirm is not None and options.confirm(plan):
+            return
+        raise PlanError(
+            f"this run would cost about ${cost:.2f} and no budget is set",
+            remedy="set `budget: {usd: …}`, pass --budget, or say --yes",
+        )
+
+
+def _outcome(tally: Tally, stopped: RunStopped | None) -> str:
+    if stopped is not None:
+        return f"stopped: {stopped.kind}"
+    return "failures" if tally.failed or tally.partial else "done"
+
+
+def _drive(
+    session: Session,
+    works: list[PassWork],
+    planner: Planner,
+    record: RunRecord,
+    budget: Budget | None,
+    options: RunOptions,
+) -> tuple[Tally, RunStopped | None]:
+    """Run the engine in an event loop of its own (uvloop where present)."""
+    if planner.plan.nothing_to_do:
+        return _idle_tally(works, planner.plan), None
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as loop:
+            return loop.run(_drive_async(session, works, planner, record, budget, options))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None  # the second Ctrl-C
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _idle_tally(works: list[PassWork], plan: Plan) -> Tally:
+    from inlay.engine.tally import PassTally
+
+    return Tally([PassTally(work.name) for work in works], rows_planned=plan.rows_taken)
+
+
+async def _drive_async(
+    session: Session,
+    works: list[PassWork],
+    planner: Planner,
+    record: RunRecord,
+    budget: Budget | None,
+    options: RunOptions,
+) -> tuple[Tally, RunStopped | None]:
+    from inlay.engine.runner import Runner
+
+    store = session.store(write=True)
+    keys = [model.lane for model in session.models]
+    senders = _senders(session, keys)
+    spending = store.spending(record, budget.per) if budget is not None else None
+    runner = Runner(
+        session.enrichment,
+        works,
+        store,
+        record,
+        lane_keys=keys,
+        senders=senders,
+        budget=budget,
+        listener=options.listener,
+        spent_before_nusd=0 if spending is None else spending.spent_nusd,
+    )
+    runner.tally.rows_planned = planner.plan.rows_taken
+    for part, planned in zip(runner.tally.passes, planner.plan.passes, strict=True):
+        part.planned = planned.asked
+    if options.watch is not None:
+        before = 0 if spending is None else spending.spent_nusd
+        options.watch(Gauges(runner.tally, planner.plan, budget, before, lambda: runner.in_flight))
+    try:
+        with _Interrupts(runner.stop, enabled=options.interrupts):
+            tally = await runner.run(_feed(planner, works, store))
+    finally:
+        for sender in senders.values():
+            if sender is not None:
+                await sender.close()
+    return tally, runner.stopping
+
+
+def _senders(session: Session, keys: list[str]) -> dict[str, Any]:
+    """One transport a lane; None for models inside this process."""
+    senders: dict[str, Any] = {}
+    limits = session.enrichment.limits
+    for key, model in zip(keys, session.models, strict=True):
+        if key in senders:
+            continue
+        if model.local is not None:
+            senders[key] = None
+            continue
+        assert model.endpoint is not None
+        from inlay.engine.limits import CEILING
+        from inlay.providers.transport import Transport
+
+        senders[key] = Transport(
+            model.endpoint,
+            model.auth_headers,
+            concurrency=limits.concurrency or CEILING,
+            timeout_s=limits.timeout_s,
+            provider=model.provider,
+        )
+    return senders
+
+
+async def _feed(planner: Planner, works: list[PassWork], store: Any) -> AsyncIterator[list[Row]]:
+    """Planned rows with what the store holds of their cells, fetched in a thread so that the loop never waits."""
+    rows = planner.rows()
+
+    def fetch() -> list[Row] | None:
+        batch = next(rows, None)
+        return None if batch is None else _with_stored(batch, works, store)
+
+    while (batch := await asyncio.to_thread(fetch)) is not None:
+        yield batch
+
+
+_LOOKED_UP = frozenset((Reason.RETRY, Reason.EXPIRED, Reason.STALE, Reason.UPSTREAM, Reason.INPUT_CHANGED))
+
+
+def _with_stored(batch: list[PlannedRow], works: list[PassWork], store: Any) -> list[Row]:
+    rows = [Row(row.key, row.values, row.reasons, row.source_hashes) for row in batch]
+    for work in works:
+        readers = [other.index for other in works if work.index in other.upstream]
+        wanted = []
+        for row in rows:
+            reason = row.reasons[work.index]
+            # An idle pass matters where a pass that is asked reads it.
+            idle_but_read = reason is None and any(row.reasons[index] is not None for index in readers)
+            if reason in _LOOKED_UP or idle_but_read:
+                wanted.append(row.key)
+        if not wanted:
+            continue
+        found = store.read_cells(work.ref.pass_id, wanted)
+        for row in rows:
+            cell = found.get(row.key)
+            if cell is None:
+                continue
+            row.stored[work.index] = cell
+            if row.reasons[work.index] is None and cell.answer is not None and cell.answer.payload:
+                fields = decode_fields(cell.answer.payload)
+                row.answers[work.index] = Answered(fields, cell.answer.values_hash, cell.state == "done")
+    return rows
+
+
+class _Interrupts:
+    """Ctrl-C once: stop cleanly. Twice: cancel now."""
+
+    def __init__(self, stop: Callable[[RunStopped], None], *, enabled: bool) -> None:
+        self._stop = stop
+        self._enabled = enabled and threading.current_thread() is threading.main_thread()
+        self._count = 0
+        self._task: asyncio.Task[Any] | None = None
+
+    def __enter__(self) -> None:
+        if not self._enabled:
+            return
+        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._hit)
+
+    def __exit__(self, *details: object) -> None:
+        if not self._enabled:
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    def _hit(self) -> None:
+        self._count += 1
+        if self._count == 1:
+            self._stop(Interrupted("interrupted", remedy="everything answered is saved; run the same command to go on"))
+        elif self._task is not None:
+            self._task.cancel()

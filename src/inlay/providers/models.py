@@ -1,0 +1,169 @@
+"""`model: provider:name` resolved: which code speaks to it, where it is, and with which key.
+
+A provider's class says what it needs: one with `answerer` runs in this process and is made without arguments; any
+other is a Dialect, made with its endpoint, whose class attributes name `default_endpoint`, `endpoint_env`, `key_env`
+and `key_hosts` (all optional). What stays true: a key goes only where its owner sent it, which is the provider's own
+hosts, this machine, the endpoint that the environment names, or any endpoint once the declaration names the variable
+itself; no secret is shown by repr.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from inlay import registry
+from inlay.contracts import Dialect, LocalModel
+from inlay.errors import SpecError
+from inlay.providers.credentials import require_key
+from inlay.providers.endpoint import Endpoint, parse_endpoint
+
+DEFAULT_OPENAI_MODEL = "gpt-6-luna"
+LEXICAL_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A model that can be asked: over the wire (`dialect`, `endpoint`) or in this process (`local`).
+
+    `auth_headers` hold the secret: for the transport alone. `why` is a sentence for the user where Inlay chose.
+    """
+
+    provider: str
+    name: str
+    dialect: Dialect | None = None
+    local: LocalModel | None = None
+    endpoint: Endpoint | None = None
+    auth_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    why: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """`provider:name`, as recipes, prices and reports write it."""
+        return f"{self.provider}:{self.name}"
+
+    @property
+    def lane(self) -> str:
+        """What shares one set of limits: provider, endpoint and model."""
+        return f"{self.full_name} at {self.endpoint.url}" if self.endpoint is not None else self.full_name
+
+
+def resolve(
+    model: str,
+    endpoint: str | None = None,
+    api_key_env: str | None = None,
+    env: Mapping[str, str] | None = None,
+    *,
+    need_key: bool = True,
+) -> ResolvedModel:
+    """Find what `model` means here and now. Reads the environment only; asks no network.
+
+    `need_key=False` leaves the key alone (planning needs none). Raises SpecError for a wrong declaration and
+    AuthenticationFailed for a key that is missing or cannot be one.
+    """
+    env = os.environ if env is None else env
+    if model == "auto":
+        return _auto(endpoint, api_key_env, env, need_key)
+    provider, _, name = model.partition(":")
+    cls = _load(model, provider, name)
+    if hasattr(cls, "answerer"):
+        return _local(cls, provider, name, endpoint, api_key_env)
+    if not name or name != name.strip() or not name.isprintable():
+        raise SpecError(f"`{model}` names no model", key="model", remedy=f"write {provider}:NAME")
+    place, by_environment = _endpoint(cls, provider, name, endpoint, env)
+    dialect = cls(place.url)
+    headers: tuple[tuple[str, str], ...] = ()
+    variable = api_key_env or getattr(cls, "key_env", None)
+    if variable and need_key:
+        if not (api_key_env or by_environment):
+            _check_key_goes_home(cls, provider, variable, place)
+        headers = dialect.auth(require_key(variable, env, provider=provider))
+    return ResolvedModel(provider, name, dialect=dialect, endpoint=place, auth_headers=headers)
+
+
+def _auto(endpoint: str | None, api_key_env: str | None, env: Mapping[str, str], need_key: bool) -> ResolvedModel:
+    if endpoint is not None:
+        raise SpecError(
+            "`model: auto` chooses the endpoint too, so `endpoint` has no meaning beside it",
+            key="endpoint",
+            remedy="name the model that this endpoint serves: model: compatible:NAME",
+        )
+    variable = api_key_env or "OPENAI_API_KEY"
+    if env.get(variable):
+        chosen = resolve(f"openai:{DEFAULT_OPENAI_MODEL}", None, api_key_env, env, need_key=need_key)
+        why = f"{variable} is set, so {chosen.full_name} answers"
+        if env.get("OPENAI_BASE_URL") and chosen.endpoint is not None:
+            why += f", at {chosen.endpoint.url} (OPENAI_BASE_URL)"
+    else:
+        chosen = resolve(f"lexical:{LEXICAL_VERSION}", env=env)
+        why = (
+            f"no API key was found ({variable} is not set), so the built-in {chosen.full_name} answers: "
+            "it matches words and is no language model"
+        )
+    return ResolvedModel(
+        chosen.provider, chosen.name, chosen.dialect, chosen.local, chosen.endpoint, chosen.auth_headers, why
+    )
+
+
+def _load(model: str, provider: str, name: str) -> Any:
+    if not name and provider not in registry.providers.names():
+        if provider in registry.providers.planned:
+            raise registry.providers.unknown(provider, key="model")
+        raise SpecError(
+            f"`{model}` has no provider before it",
+            key="model",
+            remedy=f"write openai:{model}, or compatible:{model} with `endpoint`, or auto",
+        )
+    if provider not in registry.providers.names():
+        error = registry.providers.unknown(provider, key="model")
+        if provider not in registry.providers.planned and "did you mean" not in error.remedy:
+            # Ollama's names have a colon of their own: llama3:8b.
+            error.remedy += f"; for a server of your own write compatible:{model} with `endpoint`"
+        raise error
+    return registry.providers.load(provider, key="model")
+
+
+def _local(cls: Any, provider: str, name: str, endpoint: str | None, api_key_env: str | None) -> ResolvedModel:
+    for key, value in (("endpoint", endpoint), ("api_key_env", api_key_env)):
+        if value is not None:
+            raise SpecError(
+                f"`{provider}` runs in this process and takes no `{key}`", key=key, remedy=f"remove `{key}`"
+            )
+    if provider == "lexical" and name not in ("", LEXICAL_VERSION):
+        raise SpecError(
+            f"there is no lexical:{name}", key="model", remedy=f"this version has lexical:{LEXICAL_VERSION}"
+        )
+    return ResolvedModel(provider, name or LEXICAL_VERSION, local=cls())
+
+
+def _endpoint(
+    cls: Any, provider: str, name: str, endpoint: str | None, env: Mapping[str, str]
+) -> tuple[Endpoint, bool]:
+    """Where the model is, and whether the environment said so."""
+    if endpoint is not None:
+        return parse_endpoint(endpoint), False
+    variable = getattr(cls, "endpoint_env", None)
+    if variable and env.get(variable):
+        return parse_endpoint(env[variable], key=variable), True
+    default = getattr(cls, "default_endpoint", None)
+    if default is None:
+        raise SpecError(
+            f"{provider}:{name} needs an `endpoint`",
+            key="endpoint",
+            remedy="add, for example, endpoint: http://127.0.0.1:8000/v1",
+        )
+    return parse_endpoint(default), False
+
+
+def _check_key_goes_home(cls: Any, provider: str, variable: str, place: Endpoint) -> None:
+    """A declaration from somebody else must not send this machine's own key to a place of its choice."""
+    homes: tuple[str, ...] = getattr(cls, "key_hosts", ())
+    at_home = any(place.host == home or place.host.endswith("." + home) for home in homes)
+    if homes and not at_home and place.reach != "loopback":
+        raise SpecError(
+            f"{variable} is not sent to {place.host}, which is not {provider}'s own host",
+            key="endpoint",
+            remedy=f"say so with api_key_env: {variable}, or use compatible:NAME for a server without that key",
+        )

@@ -1,0 +1,213 @@
+"""The columns of one pass in the wide table: their Arrow types, and how cells become their values.
+
+What stays true: the types depend on the declaration alone; a value is there only with a whole or partial answer to
+the row's present input, and a null always has its reason beside it (unless `output.null_reasons` is off).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from inlay.payload import decode_fields
+from inlay.spec.fields import FieldSpec
+from inlay.spec.model import OutputSpec, PassSpec
+from inlay.types import CellState, FieldAnswer, NullReason, StoredCell
+
+_SCALARS: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "text": pa.string(),
+    "enum": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("us", tz="UTC"),
+}
+
+
+def arrow_type(spec: FieldSpec) -> pa.DataType:
+    """The Arrow type of a field's values."""
+    if spec.type == "list":
+        return pa.list_(arrow_type(spec.item))
+    if spec.type == "object":
+        return pa.struct([(name, arrow_type(part)) for name, part in spec.fields.items()])
+    return _SCALARS[spec.type]
+
+
+def arrow_value(spec: FieldSpec, value: Any) -> Any:
+    """A stored value (JSON-shaped) as Arrow wants it: dates and times parsed, the rest as it is.
+
+    An answer of an older recipe may have another shape; what does not fit the present type is given back as None.
+    """
+    if value is None:
+        return None
+    kind = spec.type
+    try:
+        if kind == "date":
+            return dt.date.fromisoformat(value)
+        if kind == "datetime":
+            moment = dt.datetime.fromisoformat(value)
+            return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+        if kind == "list":
+            item = spec.item
+            return [arrow_value(item, part) for part in value] if isinstance(value, list) else None
+        if kind == "object":
+            if not isinstance(value, dict):
+                return None
+            return {name: arrow_value(part, value.get(name)) for name, part in spec.fields.items()}
+    except (TypeError, ValueError):
+        return None
+    return value if _fits(kind, value) else None
+
+
+def _fits(kind: str, value: Any) -> bool:
+    if kind == "boolean":
+        return isinstance(value, bool)
+    if kind == "integer":
+        return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    if kind == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, str)
+
+
+@dataclass(slots=True)
+class RowNotes:
+    """What the passes tell about one row: its errors, the newest answer, and what its answers cost."""
+
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    enriched_at: float | None = None
+    cost_nusd: int = 0
+
+
+class PassColumns:
+    """Builds the columns of one pass, a batch at a time."""
+
+    def __init__(self, spec: PassSpec, output: OutputSpec) -> None:
+        self.spec = spec
+        self._output = output
+        self._fields = [
+            (name, part, arrow_type(part), part.type in ("date", "datetime", "list", "object"))
+            for name, part in spec.fields.items()
+        ]
+
+    def schema(self) -> list[pa.Field]:
+        """The columns, in the order in which `arrays` gives them."""
+        output, out = self._output, []
+        for name, part, kind, _ in self._fields:
+            column = f"{self.spec.prefix}{name}"
+            out.append(pa.field(column, kind))
+            if part.confidence and output.confidence:
+                out.append(pa.field(f"{column}_confidence", pa.float64()))
+            if part.evidence and output.evidence:
+                out.append(pa.field(f"{column}_evidence", pa.string()))
+                out.append(pa.field(f"{column}_evidence_verified", pa.bool_()))
+            if output.null_reasons:
+                out.append(pa.field(f"{column}_null_reason", pa.string()))
+        name = self.spec.name
+        out.append(pa.field(f"{name}_success", pa.bool_()))
+        out.append(pa.field(f"avg_confidence_{name}", pa.float64()))
+        out.append(pa.field(f"{name}_model", pa.string()))
+        return out
+
+    def arrays(
+        self, cells: Sequence[StoredCell | str], models: Mapping[int, str], notes: Sequence[RowNotes]
+    ) -> list[pa.Array]:
+        """One array a column. A cell is a StoredCell whose answer belongs to the row, or a word that says why not.
+
+        `models` names the model of each recipe number; `notes` (one a row) collects errors, times and costs.
+        """
+        rows = [self._row(cell, note) for cell, note in zip(cells, notes, strict=True)]
+        out: list[pa.Array] = []
+        output = self._output
+        for name, part, kind, convert in self._fields:
+            answers = [row[0].get(name) for row in rows]
+            values = [None if answer is None else arrow_value(part, answer.value) for answer in answers]
+            if not convert:
+                out.append(pa.array(values, type=kind))
+            else:
+                out.append(pa.array(values, type=kind, from_pandas=False))
+            if part.confidence and output.confidence:
+                out.append(pa.array([None if a is None else a.confidence for a in answers], type=pa.float64()))
+            if part.evidence and output.evidence:
+                quotes = [None if a is None else a.evidence for a in answers]
+                out.append(pa.array([None if q is None else q.quote for q in quotes], type=pa.string()))
+                out.append(pa.array([None if q is None else q.verified for q in quotes], type=pa.bool_()))
+            if output.null_reasons:
+                reasons = [
+                    None if value is not None else _reason(answer, row[1])
+                    for value, answer, row in zip(values, answers, rows, strict=True)
+                ]
+                out.append(pa.array(reasons, type=pa.string()))
+        out.append(pa.array([row[1] == CellState.DONE for row in rows], type=pa.bool_()))
+        out.append(pa.array([_mean(row[0]) for row in rows], type=pa.float64()))
+        served = [
+            models.get(cell.recipe_id) if isinstance(cell, StoredCell) and cell.answer is not None else None
+            for cell in cells
+        ]
+        out.append(pa.array(served, type=pa.string()))
+        return out
+
+    def _row(self, cell: StoredCell | str, note: RowNotes) -> tuple[Mapping[str, FieldAnswer], str]:
+        """The fields of one cell and its state, with what it has to tell noted down."""
+        if isinstance(cell, str):
+            return _NOTHING, cell
+        answer = cell.answer
+        fields: Mapping[str, FieldAnswer] = _NOTHING
+        if answer is not None:
+            fields = decode_fields(answer.payload)
+            note.cost_nusd += answer.cost_nusd
+            if fields and (note.enriched_at is None or answer.created_at > note.enriched_at):
+                note.enriched_at = answer.created_at
+        if cell.state != CellState.DONE:
+            bad = [name for name, found in fields.items() if found.null_reason is NullReason.INVALID]
+            error = {"pass": self.spec.name, "state": cell.state.value, "kind": cell.reason, "message": cell.message}
+            note.errors.append({**error, "fields": bad} if bad else error)
+        return fields, cell.state.value
+
+
+_NOTHING: Mapping[str, FieldAnswer] = {}
+
+
+def _reason(answer: FieldAnswer | None, state: str) -> str:
+    """Why there is no value: the answer's own reason, or that there is no such answer."""
+    if answer is None:
+        return "not_asked" if state == CellState.DONE else state
+    if answer.null_reason is not None:
+        return answer.null_reason.value
+    return NullReason.INVALID.value
+
+
+def _mean(fields: Mapping[str, FieldAnswer]) -> float | None:
+    total, count = 0.0, 0
+    for answer in fields.values():
+        if answer.confidence is not None and answer.value is not None:
+            total += answer.confidence
+            count += 1
+    return total / count if count else None
+
+
+def row_columns(notes: Sequence[RowNotes], version: str) -> list[pa.Array]:
+    """enrichment_errors, enriched_at, enrichment_version, enrichment_cost_usd."""
+    stamps = [
+        None if note.enriched_at is None else dt.datetime.fromtimestamp(note.enriched_at, dt.UTC) for note in notes
+    ]
+    return [
+        pa.array([orjson.dumps(note.errors).decode() if note.errors else None for note in notes], type=pa.string()),
+        pa.array(stamps, type=pa.timestamp("us", tz="UTC")),
+        pa.array([version] * len(notes), type=pa.string()),
+        pa.array([note.cost_nusd / 1e9 for note in notes], type=pa.float64()),
+    ]
+
+
+ROW_FIELDS = (
+    pa.field("enrichment_errors", pa.string()),
+    pa.field("enriched_at", pa.timestamp("us", tz="UTC")),
+    pa.field("enrichment_version", pa.string()),
+    pa.field("enrichment_cost_usd", pa.float64()),
+)

@@ -1,0 +1,170 @@
+"""The wide table: every source row with the answers to its present input beside it, streamed in source order.
+
+    source row + key + input hashes   ──►   cells of each pass by key   ──►   Arrow batches
+
+What stays true: rows in = rows out; the schema depends on the declaration and the source alone; an answer that was
+given for another input than the row's present one is not published (`input_changed`); memory is bounded by the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+import pyarrow as pa
+
+from inlay.contracts import Source, Store
+from inlay.fingerprint import upstream_hash
+from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, quote_ident
+from inlay.publish.columns import ROW_FIELDS, PassColumns, RowNotes, row_columns
+from inlay.spec.model import Enrichment, PassSpec
+from inlay.tables.sql import condition_sql, translate
+from inlay.types import PassRef, StoredCell
+
+if TYPE_CHECKING:
+    import duckdb
+
+BATCH_ROWS = 2_000
+PENDING, NOT_SELECTED, CHANGED = "pending", "not_selected", "input_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a recipe reads: enough to hash a row's present input as that recipe would, and to compare upstream."""
+
+    hash_column: str | None  # None: a column that it read is gone, so nothing can be compared
+    upstream: tuple[str, ...]
+    model: str
+
+
+class WideTable:
+    """The wide table of a declaration. `passes` in topological order with their numbers in the store.
+
+    A pass that the store has never seen (pass_id < 0) has pending cells only.
+    """
+
+    def __init__(
+        self,
+        enrichment: Enrichment,
+        source: Source,
+        store: Store,
+        passes: Sequence[tuple[PassSpec, PassRef]],
+        con: duckdb.DuckDBPyConnection,
+    ) -> None:
+        self._enrichment = enrichment
+        self._store = store
+        self._con = con
+        self._passes = [
+            (spec, ref, PassColumns(spec, enrichment.output), self._shown_first(spec)) for spec, ref in passes
+        ]
+        # Published in the order of the declaration, judged in topological order.
+        self._order = sorted(range(len(self._passes)), key=lambda index: self._passes[index][3])
+        self._types = dict(source.columns())
+        self._from = source.attach(con)
+        self._title = source.title
+        chosen = enrichment.output.columns
+        self._columns = list(self._types) if chosen is None else list(chosen)
+        self._readings, self._hashes = self._read_recipes()
+        self._reader = self._open()
+        self.schema = pa.schema(
+            [
+                *(self._reader.schema.field(number) for number in range(len(self._columns))),
+                *(column for index in self._order for column in self._passes[index][2].schema()),
+                *ROW_FIELDS,
+            ]
+        )
+
+    def _shown_first(self, spec: PassSpec) -> int:
+        return [other.name for other in self._enrichment.passes].index(spec.name)
+
+    def _read_recipes(self) -> tuple[list[dict[int, _Reading]], dict[str, str]]:
+        """For each pass, what each of its recipes reads; and the hash expressions that this needs, by column name."""
+        readings: list[dict[int, _Reading]] = []
+        hashes: dict[str, str] = {}
+        names: dict[str, str] = {}
+        for _, ref, _, _ in self._passes:
+            by_recipe: dict[int, _Reading] = {}
+            recipes = self._store.recipes(ref.pass_id) if ref.pass_id >= 0 else {}
+            for number, text in recipes.items():
+                recipe = orjson.loads(text)
+                upstream = tuple(dict.fromkeys(name.partition(".")[0] for name in recipe["upstream"]))
+                column = None
+                if all(name in self._types for name in recipe["inputs"]):
+                    inputs = {name: self._types[name] for name in recipe["inputs"]}
+                    expression = hash_sql(canonical_row_sql(inputs, recipe["normalize"]))
+                    column = names.setdefault(expression, f"__inlay_h{len(names)}")
+                    hashes[column] = expression
+                by_recipe[number] = _Reading(column, upstream, recipe["model"])
+            readings.append(by_recipe)
+        return readings, hashes
+
+    def _open(self) -> pa.RecordBatchReader:
+        import duckdb
+
+        spec = self._enrichment
+        condition = condition_sql(spec.select, self._types)
+        parts = [quote_ident(name) for name in self._columns]
+        parts.append(f"{key_sql(spec.source.key, self._types)} AS __inlay_k")
+        parts.append(f"coalesce(({condition}), false) AS __inlay_s")
+        parts += [f"{expression} AS {name}" for name, expression in self._hashes.items()]
+        where = f" WHERE ({condition})" if spec.output.rows == "selected" else ""
+        try:
+            return self._con.execute(f"SELECT {', '.join(parts)} FROM {self._from}{where}").to_arrow_reader(BATCH_ROWS)
+        except duckdb.Error as error:
+            raise translate(error, self._title) from error
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The table, in source order. May be read once."""
+        number = len(self._columns)
+        for batch in self._reader:
+            if batch.num_rows == 0:
+                continue
+            keys: list[str] = batch.column(number).to_pylist()
+            selected: list[bool] = batch.column(number + 1).to_pylist()
+            hashes = {
+                name: [bytes.fromhex(text) for text in batch.column(number + 2 + index).to_pylist()]
+                for index, name in enumerate(self._hashes)
+            }
+            notes = [RowNotes() for _ in keys]
+            arrays: list[list[pa.Array]] = []
+            judged: dict[str, list[StoredCell | str]] = {}
+            for index, (spec, ref, columns, _) in enumerate(self._passes):
+                cells = self._store.read_cells(ref.pass_id, keys) if ref.pass_id >= 0 else {}
+                judged[spec.name] = [
+                    self._judge(index, cells.get(key), row, hashes, judged, selected[row])
+                    for row, key in enumerate(keys)
+                ]
+                models = {recipe: reading.model for recipe, reading in self._readings[index].items()}
+                arrays.append(columns.arrays(judged[spec.name], models, notes))
+            shown = [array for index in self._order for array in arrays[index]]
+            source = [batch.column(index) for index in range(number)]
+            yield pa.RecordBatch.from_arrays(
+                [*source, *shown, *row_columns(notes, self._enrichment.version)], schema=self.schema
+            )
+
+    def _judge(
+        self,
+        index: int,
+        cell: StoredCell | None,
+        row: int,
+        hashes: Mapping[str, list[bytes]],
+        judged: Mapping[str, list[StoredCell | str]],
+        selected: bool,
+    ) -> StoredCell | str:
+        """The cell, if what it holds belongs to the row as it is now; otherwise why there is nothing."""
+        if cell is None:
+            return PENDING if selected else NOT_SELECTED
+        reading = self._readings[index].get(cell.recipe_id)
+        if reading is None or reading.hash_column is None or hashes[reading.hash_column][row] != cell.source_hash:
+            return CHANGED
+        if reading.upstream:
+            below = [judged[name][row] for name in reading.upstream if name in judged]
+            found = [
+                part.answer.values_hash if isinstance(part, StoredCell) and part.answer is not None else b""
+                for part in below
+            ]
+            if upstream_hash(found) != cell.upstream_hash:
+                return CHANGED
+        return cell

@@ -1,0 +1,165 @@
+"""Writing a table whole or not at all: beside its place first, synced, then moved there.
+
+What stays true: whoever looks at the target sees the old table or the new one, never a part; a failed write leaves
+nothing behind; the rows are exact copies (no cell is altered to please a spreadsheet).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime as dt
+import io
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import pyarrow as pa
+
+from inlay._version import __version__
+from inlay.errors import SpecError, TargetError
+
+ROW_GROUP = 65_536
+FORMATS = ("parquet", "csv", "jsonl")
+STDOUT = "-"
+
+
+def format_of(path: str | Path, declared: str | None = None) -> str:
+    """The format of a target: declared, or by its ending. Raises SpecError."""
+    if declared is not None:
+        if declared not in FORMATS:
+            raise SpecError(f"no such format: {declared}", key="format", remedy=f"one of: {', '.join(FORMATS)}")
+        return declared
+    ending = Path(path).suffix.lower().lstrip(".")
+    if ending not in FORMATS:
+        raise SpecError(
+            f"cannot tell the format of {str(path)!r}", key="output.files", remedy="end it in .parquet, .csv or .jsonl"
+        )
+    return ending
+
+
+def write(path: str | Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, format: str | None = None) -> int:
+    """Write the batches to a file, or to stdout for `-` (csv and jsonl). The number of rows. Atomic for files."""
+    kind = format_of(path, format)
+    if str(path) == STDOUT:
+        if kind == "parquet":
+            raise SpecError(
+                "Parquet cannot be written to stdout", key="format", remedy="name a file, or use jsonl or csv"
+            )
+        return _WRITERS[kind](sys.stdout.buffer, schema, batches)
+    target = Path(path)
+    with _beside(target) as file:
+        return _WRITERS[kind](file, schema, batches)
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[IO[bytes]]:
+    """A new file next to the target that takes its place at the end, or vanishes on any error."""
+    if target.is_dir():
+        raise TargetError(f"{target} is a folder", remedy="name a file in it, such as out.parquet")
+    part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise TargetError(f"cannot write {target}: {error.strerror or error}", remedy=_remedy(error)) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the move itself durable; a file system without folder handles is left alone."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remedy(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "choose a folder that you may write to, with `output.files` or -o; every answer is safe in the store"
+    if error.errno == 28:
+        return "free some space and run again; every answer is safe in the store, so nothing is paid twice"
+    return "every answer is safe in the store; mend it and run again, or use `inlay export`"
+
+
+def _parquet(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    import pyarrow.parquet as pq
+
+    rows = 0
+    schema = schema.with_metadata({**(schema.metadata or {}), b"inlay": __version__.encode()})
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        group: list[pa.RecordBatch] = []
+        held = 0
+        for batch in batches:
+            group.append(batch)
+            held += batch.num_rows
+            if held >= ROW_GROUP:
+                writer.write_table(pa.Table.from_batches(group).cast(schema), row_group_size=held)
+                rows, held, group = rows + held, 0, []
+        if group or not rows:
+            table = pa.Table.from_batches(group, schema=group[0].schema if group else schema).cast(schema)
+            writer.write_table(table, row_group_size=max(1, held))
+            rows += held
+    return rows
+
+
+def _jsonl(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    rows = 0
+    option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+    for batch in batches:
+        file.write(b"".join(orjson.dumps(row, default=_plain, option=option) for row in batch.to_pylist()))
+        rows += batch.num_rows
+    return rows
+
+
+def _csv(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    rows = 0
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    try:
+        writer = csv.writer(text, lineterminator="\r\n")
+        writer.writerow(schema.names)
+        for batch in batches:
+            columns = [batch.column(index).to_pylist() for index in range(batch.num_columns)]
+            writer.writerows([_cell(value) for value in row] for row in zip(*columns, strict=True))
+            rows += batch.num_rows
+        text.flush()
+    finally:
+        text.detach()
+    return rows
+
+
+def _cell(value: Any) -> Any:
+    """A CSV cell: nested values as JSON, times in ISO 8601, booleans as true and false."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode()
+    if isinstance(value, dt.datetime | dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """What orjson does not know: bytes as hex, decimals and the rest as text."""
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+_WRITERS: dict[str, Callable[[IO[bytes], pa.Schema, Iterable[pa.RecordBatch]], int]] = {
+    "parquet": _parquet,
+    "csv": _csv,
+    "jsonl": _jsonl,
+}

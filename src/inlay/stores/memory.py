@@ -1,0 +1,398 @@
+"""The store in plain dictionaries: for trying things, for immediate mode, and the oracle that other stores are
+tested against.
+
+What stays true: it keeps every promise of `contracts.Store` but durability, written in the most obvious way and not
+in the fastest; a method that fails changed nothing. Nothing outlives the process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from inlay.contracts import CELL_SCAN_COLUMNS
+from inlay.errors import StoreError
+from inlay.fingerprint import address, recipe_digest
+from inlay.stores import liveness
+from inlay.stores.accounts import (
+    ASKED_AGAIN,
+    TERMINAL_REASONS,
+    refuse_twice,
+    scope_of,
+    values_match,
+)
+from inlay.stores.books import Books
+from inlay.stores.records import AttemptRecord, CellRecord, ledger_of, prune_records
+from inlay.types import (
+    Budget,
+    CellEvent,
+    CellState,
+    Claim,
+    ClaimResult,
+    Known,
+    NewAnswer,
+    PassRecord,
+    PassRef,
+    RunRecord,
+    Settlement,
+    Spending,
+    StoredAnswer,
+    StoredCell,
+    Unaffordable,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_UNWHOLE = (CellState.PARTIAL, CellState.FAILED)
+
+
+class MemoryStore:
+    """A `contracts.Store` that lives and dies with this object. Safe for threads, not for processes."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        alive: Callable[[str, int, int], bool] = liveness.alive,
+    ) -> None:
+        self._clock = clock
+        self._books = Books(alive)
+        self._lock = threading.RLock()
+        self._closed = False
+        self._passes: dict[tuple[str, str], int] = {}
+        self._recipes: list[PassRecord] = []
+        self._recipes_of: dict[int, set[int]] = {}  # pass_id to recipe_ids
+        self._answers: dict[int, tuple[StoredAnswer, NewAnswer]] = {}
+        self._cells: dict[tuple[int, str], CellRecord] = {}
+        self._history: dict[tuple[int, str], list[CellEvent]] = {}
+        self._last: dict[str, int] = {}
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _now(self) -> int:
+        if self._closed:
+            raise StoreError("this store in memory was closed", remedy="make a new one")
+        return int(self._clock() * 1000)
+
+    def _number(self, counter: str) -> int:
+        self._last[counter] = self._last.get(counter, 0) + 1
+        return self._last[counter]
+
+    # passes and runs
+
+    def register(self, passes: Sequence[PassRecord]) -> list[PassRef]:
+        for record in passes:
+            if recipe_digest(record.recipe) != record.recipe_digest:
+                raise StoreError(
+                    f"the recipe of pass {record.name!r} does not have the digest that came with it",
+                    remedy="compute it with inlay.fingerprint.recipe_digest",
+                )
+        with self._lock:
+            return [self._register(record) for record in passes]
+
+    def _register(self, record: PassRecord) -> PassRef:
+        digests = [known.recipe_digest for known in self._recipes]
+        if record.recipe_digest not in digests:
+            self._recipes.append(record)
+            digests.append(record.recipe_digest)
+        pass_id = self._passes.setdefault((record.enrichment, record.name), len(self._passes) + 1)
+        recipe_id = digests.index(record.recipe_digest) + 1
+        self._recipes_of.setdefault(pass_id, set()).add(recipe_id)
+        return PassRef(pass_id, recipe_id)
+
+    def recipe(self, recipe_id: int) -> str:
+        if not 0 < recipe_id <= len(self._recipes):
+            raise StoreError(f"recipe {recipe_id} is not in this store", remedy="register its pass first")
+        return self._recipes[recipe_id - 1].recipe
+
+    def recipes(self, pass_id: int) -> dict[int, str]:
+        with self._lock:
+            return {number: self.recipe(number) for number in sorted(self._recipes_of.get(pass_id, ()))}
+
+    def passes(self, enrichment: str) -> dict[str, int]:
+        with self._lock:
+            return {name: number for (owner, name), number in self._passes.items() if owner == enrichment}
+
+    def begin_run(self, enrichment: str, *, runner: str, fresh_budget: bool = False) -> RunRecord:
+        with self._lock:
+            run = self._books.begin_run(enrichment, runner, fresh_budget, self._now())
+        liveness.keep(runner)
+        return run
+
+    def heartbeat(self, runner: str) -> None:
+        with self._lock:
+            self._books.runners[runner] = self._now() + liveness.LEASE_MS
+
+    def end_run(self, run_id: int, *, outcome: str, summary: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._books.end_run(run_id, outcome, summary, self._now())
+
+    def runs(self, enrichment: str, limit: int = 20) -> list[RunRecord]:
+        with self._lock:
+            return [run for run in reversed(self._books.runs) if run.enrichment == enrichment][:limit]
+
+    # the hot path
+
+    def claim(self, claims: Sequence[Claim], *, run: RunRecord, budget: Budget | None) -> list[ClaimResult]:
+        if not claims:
+            return []
+        refuse_twice([wish.fingerprint for wish in claims])
+        with self._lock:
+            now = self._now()
+            self._books.run(run.run_id)
+            results: list[ClaimResult] = []
+            stopped: Unaffordable | None = None
+            for wish in claims:
+                known = {} if wish.fresh else self.find_answers([wish.fingerprint])
+                if wish.fingerprint in known:
+                    results.append(Known(known[wish.fingerprint]))
+                elif stopped is not None:
+                    results.append(self._books.held(wish.fingerprint, run, now) or stopped)
+                else:
+                    result = self._books.claim(wish.fingerprint, wish.pass_id, wish.reserve_nusd, run, budget, now)
+                    stopped = result if isinstance(result, Unaffordable) else None
+                    results.append(result)
+            return results
+
+    def release(self, attempt_ids: Sequence[int]) -> None:
+        with self._lock:
+            for number in attempt_ids:
+                self._books.release(number, self._now())
+
+    def extend(
+        self, attempt_id: int, *, outcome: str, cost_nusd: int, run: RunRecord, budget: Budget | None
+    ) -> int | None:
+        with self._lock:
+            return self._books.extend(
+                attempt_id, outcome=outcome, cost=cost_nusd, run=run, budget=budget, now=self._now()
+            )
+
+    def commit(self, settlements: Sequence[Settlement], *, run: RunRecord) -> list[int | None]:
+        with self._lock:
+            now = self._now()
+            wanted = [s.attempt_id for s in settlements if s.attempt_id is not None]
+            if len(set(wanted)) != len(wanted):
+                raise StoreError("one attempt was settled twice in one commit", remedy="settle each attempt once")
+            for settlement in settlements:
+                for write in settlement.cells:
+                    if write.answer_id is not None and write.answer_id not in self._answers:
+                        raise StoreError(
+                            f"a cell refers to answer {write.answer_id}, which is not in this store",
+                            remedy="it was pruned or cleared meanwhile; run the same command again",
+                        )
+                    CellRecord.check(write)
+            self._books.run(run.run_id)
+            return [self._settle(settlement, run, now) for settlement in settlements]
+
+    def _settle(self, settlement: Settlement, run: RunRecord, now: int) -> int | None:
+        number = None
+        if (new := settlement.answer) is not None:
+            number = self._number("answer")
+            stored = StoredAnswer(
+                number,
+                new.fingerprint,
+                new.recipe_id,
+                new.state,
+                new.payload,
+                new.values_hash,
+                new.error_kind,
+                new.error_message,
+                new.served_model,
+                new.cost_nusd,
+                run.run_id,
+                now / 1000,
+            )
+            self._answers[number] = (stored, new)
+        attempt = self._books.attempts.get(settlement.attempt_id or 0)
+        if attempt is None and (settlement.attempt_id is not None or new is not None or settlement.cost_nusd):
+            pass_id = settlement.cells[0].pass_id if settlement.cells else 0
+            address_ = new.fingerprint if new is not None else b""
+            attempt = AttemptRecord(
+                self._books.number(), address_, pass_id, run.run_id, run.runner, 0, now, closed_at=now
+            )
+        if attempt is not None:
+            self._books.close(attempt, now, **AttemptRecord.closing(settlement, number, attempt))
+        for write in settlement.cells:
+            place = (write.pass_id, write.key)
+            record = CellRecord.after(self._cells.get(place), write, number, now, self._number("history"))
+            self._cells[place] = record
+            answer_id = None if record.kept else record.answer_id
+            event = CellEvent(
+                record.last_seq, now / 1000, run.run_id, write.state, write.reason, write.message, answer_id
+            )
+            self._history.setdefault(place, []).append(event)
+        return number
+
+    # reading
+
+    def find_answers(self, fingerprints: Sequence[bytes]) -> dict[bytes, StoredAnswer]:
+        with self._lock:
+            wanted = set(fingerprints)
+            return {
+                stored.fingerprint: stored  # a later number overwrites an earlier one
+                for stored, _ in self._answers.values()
+                if stored.fingerprint in wanted and stored.state == CellState.DONE
+            }
+
+    def answers(self, answer_ids: Sequence[int]) -> dict[int, StoredAnswer]:
+        with self._lock:
+            return {number: self._answers[number][0] for number in answer_ids if number in self._answers}
+
+    def _new_answer(self, answer_id: int) -> NewAnswer:
+        if answer_id not in self._answers:
+            raise StoreError(f"answer {answer_id} is not in this store", remedy="it may have been pruned or cleared")
+        return self._answers[answer_id][1]
+
+    def answer_input(self, answer_id: int) -> bytes:
+        return self._new_answer(answer_id).input
+
+    def answer_raw(self, answer_id: int) -> bytes | None:
+        return self._new_answer(answer_id).raw
+
+    def scan_cells(self, pass_id: int) -> Iterator[pa.RecordBatch]:
+        with self._lock:
+            rows = [
+                cell.scan_row(None if cell.answer_id is None else self._answers[cell.answer_id][0])
+                for cell in self._cells.values()
+                if cell.pass_id == pass_id
+            ]
+        return self._batches(rows)
+
+    @staticmethod
+    def _batches(rows: list[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        types = [pa.string()] * 4 + [pa.int32(), pa.string(), pa.string(), pa.int32(), pa.int64()]
+        for start in range(0, len(rows), 20_000):
+            columns = zip(*rows[start : start + 20_000], strict=True)
+            arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+            yield pa.record_batch(arrays, names=list(CELL_SCAN_COLUMNS))
+
+    def _stored(self, cell: CellRecord) -> StoredCell:
+        return cell.stored(None if cell.answer_id is None else self._answers[cell.answer_id][0])
+
+    def read_cells(self, pass_id: int, keys: Sequence[str]) -> dict[str, StoredCell]:
+        with self._lock:
+            return {key: self._stored(self._cells[pass_id, key]) for key in keys if (pass_id, key) in self._cells}
+
+    def history(self, pass_id: int, key: str) -> list[CellEvent]:
+        with self._lock:
+            return list(self._history.get((pass_id, key), ()))
+
+    def counts(self, pass_id: int) -> dict[tuple[str, str], int]:
+        counts: dict[tuple[str, str], int] = {}
+        with self._lock:
+            for cell in self._cells.values():
+                if cell.pass_id == pass_id:
+                    place = (cell.state.value, cell.reason)
+                    counts[place] = counts.get(place, 0) + 1
+        return counts
+
+    def stale(self, pass_id: int, recipe_id: int) -> int:
+        with self._lock:
+            done = [c for c in self._cells.values() if c.pass_id == pass_id and c.state == CellState.DONE]
+            return sum(cell.recipe_id != recipe_id for cell in done)
+
+    def failures(self, pass_id: int, *, kind: str | None = None, limit: int = 100) -> list[StoredCell]:
+        with self._lock:
+            chosen = [
+                cell
+                for cell in self._cells.values()
+                if cell.pass_id == pass_id and cell.state in _UNWHOLE and kind in (None, cell.reason)
+            ]
+            chosen.sort(key=lambda cell: (cell.updated_at, cell.last_seq), reverse=True)
+            return [self._stored(cell) for cell in chosen[:limit]]
+
+    def reset_tries(
+        self, pass_id: int, *, kinds: Sequence[str] | None = None, keys: Sequence[str] | None = None
+    ) -> int:
+        with self._lock:
+            chosen = [
+                (place, cell)
+                for place, cell in self._cells.items()
+                if cell.pass_id == pass_id
+                and cell.state in _UNWHOLE
+                and (kinds is None or cell.reason in kinds)
+                and (keys is None or cell.key in keys)
+            ]
+            for place, cell in chosen:
+                reason = ASKED_AGAIN if cell.reason in TERMINAL_REASONS else cell.reason
+                self._cells[place] = replace(cell, tries=0, reason=reason)
+            return len(chosen)
+
+    def spending(self, run: RunRecord, per: str) -> Spending:
+        with self._lock:
+            return self._books.sum(run.enrichment, scope_of(per, run.budget_run, self._now()))
+
+    def ledger(self, enrichment: str, *, run_id: int | None = None) -> list[dict[str, Any]]:
+        with self._lock:
+            runs = {
+                run.run_id for run in self._books.runs if run.enrichment == enrichment and run_id in (None, run.run_id)
+            }
+            names = {number: name for (_, name), number in self._passes.items()}
+            return ledger_of((a for a in self._books.attempts.values() if a.run_id in runs and not a.is_open), names)
+
+    # care
+
+    def stats(self) -> dict[str, Any]:
+        with self._lock:
+            times = [stored.created_at for stored, _ in self._answers.values()]
+            closed = sum(not attempt.is_open for attempt in self._books.attempts.values())
+            return {
+                "passes": len(self._passes),
+                "recipes": len(self._recipes),
+                "runs": len(self._books.runs),
+                "runners": len(self._books.runners),
+                "leases": len(self._books.attempts) - closed,
+                "attempts": closed,
+                "answers": len(self._answers),
+                "cells": len(self._cells),
+                "history": sum(map(len, self._history.values())),
+                "oldest_answer": min(times, default=None),
+                "newest_answer": max(times, default=None),
+            }
+
+    def verify(self) -> list[str]:
+        problems: list[str] = []
+        with self._lock:
+            for number, (stored, new) in self._answers.items():
+                digest = self._recipes[stored.recipe_id - 1].recipe_digest if stored.recipe_id else b""
+                if address(digest, new.input) != stored.fingerprint:
+                    problems.append(f"the address of answer {number} does not follow from its recipe and input")
+                if not values_match(stored.payload, stored.values_hash):
+                    problems.append(f"the values of answer {number} do not match their hash")
+        return problems
+
+    def prune(self, *, enrichment: str, dry_run: bool = False, keep_days: float = 0) -> dict[str, int]:
+        with self._lock:
+            before = self._now() - int(keep_days * 86_400_000)
+            runs = {run.run_id for run in self._books.runs if run.enrichment == enrichment}
+            return prune_records(self._answers, self._cells, self._history, self._books.attempts, runs, before, dry_run)
+
+    def clear(
+        self, *, enrichment: str, pass_name: str | None = None, keys: Sequence[str] | None = None
+    ) -> dict[str, int]:
+        with self._lock:
+            known = self.passes(enrichment)
+            if pass_name is not None and pass_name not in known:
+                raise StoreError(
+                    f"the store knows no pass {pass_name!r} of enrichment {enrichment!r}",
+                    remedy=f"choose one of: {', '.join(known)}" if known else "nothing of it has been run yet",
+                )
+            passes = set(known.values()) if pass_name is None else {known[pass_name]}
+            doomed = [place for place in self._cells if place[0] in passes and (keys is None or place[1] in keys)]
+            numbers = {self._cells[place].answer_id for place in doomed} - {None}
+            addresses = {self._answers[number][0].fingerprint for number in numbers if number is not None}
+            lines = sum(len(self._history.pop(place, ())) for place in doomed)
+            for place in doomed:
+                del self._cells[place]
+            kept = {cell.answer_id for cell in self._cells.values()}
+            gone = [n for n, (a, _) in self._answers.items() if a.fingerprint in addresses and n not in kept]
+            for number in gone:
+                del self._answers[number]
+            return {"cells": len(doomed), "answers": len(gone), "history": lines}

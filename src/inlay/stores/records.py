@@ -1,0 +1,207 @@
+"""What the store in memory keeps of an attempt and of a cell, and the plain rules that change them.
+
+What stays true: a record is never changed in place, so whoever holds one keeps what it saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from inlay.errors import StoreError
+from inlay.types import CellEvent, CellState, CellWrite, NewAnswer, Settlement, StoredAnswer, StoredCell, Usage
+
+_NO_USAGE = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt, open until `closed_at` is set. Times in milliseconds, money in nano-dollars."""
+
+    attempt_id: int
+    fingerprint: bytes
+    pass_id: int
+    run_id: int
+    runner: str
+    reserved: int
+    opened_at: int
+    closed_at: int | None = None
+    outcome: str = ""
+    cost: int = 0
+    estimated: bool = False
+    usage: Usage = _NO_USAGE
+    model: str = ""
+    latency_ms: int = 0
+    answer_id: int | None = None
+    folded: bool = False  # pruned: only its sums count
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still under way."""
+        return self.closed_at is None
+
+    @staticmethod
+    def closing(settlement: Settlement, number: int | None, attempt: AttemptRecord) -> dict[str, Any]:
+        """What a settlement changes of an attempt."""
+        answer = settlement.answer
+        return {
+            "outcome": settlement.outcome,
+            "cost": settlement.cost_nusd,
+            "estimated": settlement.estimated,
+            "usage": settlement.usage,
+            "model": "" if answer is None else answer.served_model,
+            "latency_ms": 0 if answer is None else answer.latency_ms,
+            "answer_id": attempt.answer_id if number is None else number,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CellRecord:
+    """The present state of a cell. `kept`: its last line noted a failed refresh and left the answer in place."""
+
+    pass_id: int
+    key: str
+    recipe_id: int
+    state: CellState
+    reason: str
+    message: str
+    tries: int
+    answer_id: int | None
+    source_hash: bytes
+    input_hash: bytes
+    upstream_hash: bytes
+    updated_at: int
+    last_seq: int
+    kept: bool = False
+
+    @staticmethod
+    def check(write: CellWrite) -> None:
+        """Raise a StoreError for a write that no store takes."""
+        for value in (write.source_hash, write.input_hash, write.upstream_hash):
+            if len(value) not in (0, 16):
+                raise StoreError(
+                    f"a cell's hash has {len(value)} bytes instead of 16", remedy="use inlay.fingerprint.short_hash"
+                )
+
+    @classmethod
+    def after(cls, present: CellRecord | None, write: CellWrite, number: int | None, now: int, seq: int) -> CellRecord:
+        """The cell after a write, given what it was; `number` is the answer of the settlement around it."""
+        if write.keep_answer and present is not None:
+            return replace(
+                present,
+                reason=write.reason,
+                message=write.message,
+                tries=write.tries,
+                updated_at=now,
+                last_seq=seq,
+                kept=True,
+            )
+        return cls(
+            write.pass_id,
+            write.key,
+            write.recipe_id,
+            write.state,
+            write.reason,
+            write.message,
+            write.tries,
+            write.answer_id if write.answer_id is not None else number,
+            write.source_hash,
+            write.input_hash,
+            write.upstream_hash,
+            now,
+            seq,
+        )
+
+    def stored(self, answer: StoredAnswer | None) -> StoredCell:
+        """The cell as a store gives it out."""
+        return StoredCell(
+            self.pass_id,
+            self.key,
+            self.recipe_id,
+            self.source_hash,
+            self.input_hash,
+            self.upstream_hash,
+            self.state,
+            self.reason,
+            self.message,
+            self.tries,
+            self.updated_at / 1000,
+            answer,
+        )
+
+    def scan_row(self, answer: StoredAnswer | None) -> tuple[Any, ...]:
+        """The cell as CELL_SCAN_COLUMNS."""
+        return (
+            self.key,
+            self.source_hash.hex(),
+            self.upstream_hash.hex(),
+            "" if answer is None else answer.values_hash.hex(),
+            self.recipe_id,
+            self.state.value,
+            self.reason,
+            self.tries,
+            0 if answer is None else int(answer.created_at),
+        )
+
+
+def ledger_of(attempts: Iterable[AttemptRecord], names: dict[int, str]) -> list[dict[str, Any]]:
+    """Closed attempts summed by run, pass, model and outcome."""
+    groups: dict[tuple[Any, ...], list[AttemptRecord]] = {}
+    for attempt in attempts:
+        groups.setdefault((attempt.run_id, attempt.pass_id, attempt.model, attempt.outcome), []).append(attempt)
+    lines: list[dict[str, Any]] = []
+    for (run_id, pass_id, model, outcome), group in sorted(groups.items()):
+        answers = sum(attempt.answer_id is not None for attempt in group)
+        lines.append(
+            {
+                "run_id": run_id,
+                "pass": names.get(pass_id, ""),
+                "model": model,
+                "outcome": outcome,
+                "attempts": len(group),
+                "input_tokens": sum(attempt.usage.input_tokens for attempt in group),
+                "output_tokens": sum(attempt.usage.output_tokens for attempt in group),
+                "cost_nusd": sum(attempt.cost for attempt in group),
+                "answers": answers,
+                "latency_ms": sum(attempt.latency_ms for attempt in group) / answers if answers else 0.0,
+            }
+        )
+    return lines
+
+
+def prune_records(
+    answers: dict[int, tuple[StoredAnswer, NewAnswer]],
+    cells: dict[tuple[int, str], CellRecord],
+    history: dict[tuple[int, str], list[CellEvent]],
+    attempts: dict[int, AttemptRecord],
+    runs: set[int],
+    before_ms: int,
+    dry_run: bool,
+) -> dict[str, int]:
+    """`contracts.Store.prune` over the records of a store in memory; attempts that go are marked as folded."""
+    used = {cell.answer_id for cell in cells.values()}
+    gone = {
+        number
+        for number, (stored, _) in answers.items()
+        if stored.run_id in runs and round(stored.created_at * 1000) <= before_ms and number not in used
+    }
+    lines = sum(line.answer_id in gone for events in history.values() for line in events)
+    left = answers.keys() - gone
+    folded = [
+        attempt
+        for attempt in attempts.values()
+        if attempt.run_id in runs
+        and not attempt.folded
+        and attempt.closed_at is not None
+        and attempt.closed_at <= before_ms
+        and (attempt.answer_id is None or attempt.answer_id not in left)
+    ]
+    if not dry_run:
+        for number in gone:
+            del answers[number]
+        for events in history.values():
+            events[:] = [line for line in events if line.answer_id not in gone]
+        for attempt in folded:
+            attempts[attempt.attempt_id] = replace(attempt, folded=True)
+    return {"answers": len(gone), "history": lines, "attempts": len(folded)}

@@ -1,0 +1,389 @@
+"""The store in one SQLite file: what a single machine needs, and the model for every other SQL store.
+
+What stays true: each method is one transaction, durable when it returns; a method that fails changed nothing; what
+is read was checked on the way. Nothing is opened before the first use. Several processes and threads may share the
+file; runners that died are recognised, so that nobody waits for them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from inlay.errors import StoreDamaged, StoreError
+from inlay.fingerprint import recipe_digest
+from inlay.stores import attempts, care, liveness, rows, settle, verify
+from inlay.stores.accounts import ASKED_AGAIN, TERMINAL_REASONS
+from inlay.stores.database import Database
+from inlay.stores.ledger import ledger_rows
+from inlay.types import (
+    Budget,
+    CellEvent,
+    Claim,
+    ClaimResult,
+    PassRecord,
+    PassRef,
+    RunRecord,
+    Settlement,
+    Spending,
+    StoredAnswer,
+    StoredCell,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_RUN = "run_id, enrichment, runner, budget_run, started_at, ended_at, outcome, summary, check_sum"
+_JOINED = (
+    f"SELECT {', '.join('c.' + name for name in rows.CELL_COLUMNS.split(', '))}, "
+    f"{', '.join('a.' + name for name in rows.ANSWER_COLUMNS.split(', '))} "
+    "FROM cells c LEFT JOIN answers a ON a.answer_id = c.answer_id WHERE c.pass_id = ? "
+)
+
+
+class SqliteStore:
+    """A `contracts.Store` in one SQLite file.
+
+    `clock` gives seconds since the epoch. `alive(runner, expires_ms, now_ms)` judges whether a runner still works;
+    both are replaced in tests only.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        alive: attempts.Alive = liveness.alive,
+    ) -> None:
+        self.path = Path(path)
+        self._clock = clock
+        self._alive = alive
+        self._db = Database(self.path, now_ms=self._now)
+        self._runners: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"SqliteStore({str(self.path)!r})"
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def close(self) -> None:
+        """Release all connections. Leases stay; but nobody in this process works as the runners that began here."""
+        for runner in self._runners:
+            liveness.retire(runner)
+        self._runners.clear()
+        self._db.close()
+
+    # passes and runs
+
+    def register(self, passes: Sequence[PassRecord]) -> list[PassRef]:
+        for record in passes:
+            if recipe_digest(record.recipe) != record.recipe_digest:
+                raise StoreError(
+                    f"the recipe of pass {record.name!r} does not have the digest that came with it",
+                    remedy="compute it with inlay.fingerprint.recipe_digest",
+                )
+        with self._db.read() as con:
+            known = [_find_pass(con, record) for record in passes]
+        refs = [ref for ref in known if ref is not None]
+        if len(refs) < len(passes):
+            with self._db.write("register") as con:
+                refs = [_add_pass(con, record) for record in passes]
+        return [PassRef(pass_id, recipe_id) for pass_id, recipe_id in refs]
+
+    def recipe(self, recipe_id: int) -> str:
+        with self._db.read() as con:
+            row = con.execute(
+                "SELECT recipe_id, recipe, digest FROM recipes WHERE recipe_id = ?", (recipe_id,)
+            ).fetchone()
+        if row is None:
+            raise StoreError(f"recipe {recipe_id} is not in the store {self.path}", remedy="run `inlay store verify`")
+        return _recipe_text(row)
+
+    def recipes(self, pass_id: int) -> dict[int, str]:
+        with self._db.read() as con:
+            found = con.execute(
+                "SELECT r.recipe_id, r.recipe, r.digest FROM pass_recipes p JOIN recipes r ON r.recipe_id = p.recipe_id "
+                "WHERE p.pass_id = ? ORDER BY r.recipe_id",
+                (pass_id,),
+            ).fetchall()
+        return {row[0]: _recipe_text(row) for row in found}
+
+    def passes(self, enrichment: str) -> dict[str, int]:
+        with self._db.read() as con:
+            found = con.execute(
+                "SELECT name, pass_id FROM passes WHERE enrichment = ? ORDER BY pass_id", (enrichment,)
+            ).fetchall()
+        return dict(found)
+
+    def begin_run(self, enrichment: str, *, runner: str, fresh_budget: bool = False) -> RunRecord:
+        now = self._now()
+        with self._db.write("begin_run") as con:
+            attempts.bury_the_dead(con, runner, now, self._alive)
+            last = con.execute(
+                f"SELECT {_RUN} FROM runs WHERE enrichment = ? ORDER BY run_id DESC LIMIT 1",
+                (enrichment,),
+            ).fetchone()
+            run_id = attempts.take_numbers(con, "run", 1)
+            budget_run = run_id
+            if last is not None and not fresh_budget and (last[5] is None or last[6].startswith("stopped")):
+                budget_run = last[3]
+            row = (run_id, enrichment, runner, budget_run, now, None, "", "{}")
+            con.execute(
+                f"INSERT INTO runs ({_RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, rows.line_sum(row)),
+            )
+            self._extend_lease(con, runner, now)
+        liveness.keep(runner)
+        self._runners.add(runner)
+        return _run_record(row)
+
+    def heartbeat(self, runner: str) -> None:
+        with self._db.write("heartbeat") as con:
+            self._extend_lease(con, runner, self._now())
+
+    @staticmethod
+    def _extend_lease(con: sqlite3.Connection, runner: str, now: int) -> None:
+        con.execute(
+            "INSERT INTO runners (runner, expires_at) VALUES (?, ?) "
+            "ON CONFLICT (runner) DO UPDATE SET expires_at = excluded.expires_at",
+            (runner, now + liveness.LEASE_MS),
+        )
+
+    def end_run(self, run_id: int, *, outcome: str, summary: Mapping[str, Any]) -> None:
+        now = self._now()
+        text = orjson.dumps(dict(summary), default=str).decode()
+        with self._db.write("end_run") as con:
+            row = con.execute(f"SELECT {_RUN} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            if row is None:
+                raise StoreError(f"run {run_id} is not in the store {self.path}", remedy="begin a run first")
+            leases = con.execute(f"SELECT {attempts.LEASE_COLUMNS} FROM leases WHERE run_id = ?", (run_id,))
+            attempts.close_as_lost(con, leases.fetchall(), now)
+            attempts.write_run_end(con, row, now, outcome, text)
+            con.execute(
+                "DELETE FROM runners WHERE runner = ? AND NOT EXISTS "
+                "(SELECT 1 FROM runs WHERE runner = ? AND ended_at IS NULL)",
+                (row[2], row[2]),
+            )
+
+    def runs(self, enrichment: str, limit: int = 20) -> list[RunRecord]:
+        with self._db.read() as con:
+            found = con.execute(
+                f"SELECT {_RUN} FROM runs WHERE enrichment = ? ORDER BY run_id DESC LIMIT ?",
+                (enrichment, limit),
+            ).fetchall()
+        for row in found:
+            if rows.line_sum(row[:8]) != row[8]:
+                raise rows.damaged(f"run {row[0]}")
+        return [_run_record(row) for row in found]
+
+    # the hot path
+
+    def claim(self, claims: Sequence[Claim], *, run: RunRecord, budget: Budget | None) -> list[ClaimResult]:
+        if not claims:
+            return []
+        with self._db.write("claim") as con:
+            return attempts.claim(con, claims, run=run, budget=budget, now_ms=self._now(), alive=self._alive)
+
+    def release(self, attempt_ids: Sequence[int]) -> None:
+        if attempt_ids:
+            with self._db.write("release") as con:
+                attempts.release(con, attempt_ids)
+
+    def extend(
+        self, attempt_id: int, *, outcome: str, cost_nusd: int, run: RunRecord, budget: Budget | None
+    ) -> int | None:
+        with self._db.write("extend") as con:
+            return attempts.extend(
+                con, attempt_id, outcome=outcome, cost=cost_nusd, run=run, budget=budget, now_ms=self._now()
+            )
+
+    def commit(self, settlements: Sequence[Settlement], *, run: RunRecord) -> list[int | None]:
+        if not settlements:
+            return []
+        with self._db.write("commit") as con:
+            return settle.commit(con, settlements, run=run, now_ms=self._now())
+
+    # reading
+
+    def find_answers(self, fingerprints: Sequence[bytes]) -> dict[bytes, StoredAnswer]:
+        with self._db.read() as con:
+            return attempts.newest_done(con, fingerprints)
+
+    def answers(self, answer_ids: Sequence[int]) -> dict[int, StoredAnswer]:
+        query = f"SELECT {rows.ANSWER_COLUMNS} FROM answers WHERE answer_id IN (%s)"
+        with self._db.read() as con:
+            return {row[0]: rows.stored_answer(row) for row in rows.rows_in(con, query, answer_ids)}
+
+    def answer_input(self, answer_id: int) -> bytes:
+        return self._content(answer_id)[0]
+
+    def answer_raw(self, answer_id: int) -> bytes | None:
+        return self._content(answer_id)[1]
+
+    def _content(self, answer_id: int) -> tuple[bytes, bytes | None]:
+        with self._db.read() as con:
+            row = con.execute(rows.SELECT_CONTENT + " WHERE answer_id = ?", (answer_id,)).fetchone()
+        if row is None:
+            raise StoreError(
+                f"answer {answer_id} is not in the store {self.path}", remedy="it may have been pruned or cleared"
+            )
+        return rows.content_of(row)
+
+    def scan_cells(self, pass_id: int) -> Iterator[pa.RecordBatch]:
+        from inlay.stores.scan import scan
+
+        return scan(self._db, pass_id)
+
+    def read_cells(self, pass_id: int, keys: Sequence[str]) -> dict[str, StoredCell]:
+        with self._db.read() as con:
+            found = rows.rows_in(con, _JOINED + "AND c.key IN (%s)", keys, pass_id)
+            return {row[1]: rows.cell_with_answer(row) for row in found}
+
+    def history(self, pass_id: int, key: str) -> list[CellEvent]:
+        with self._db.read() as con:
+            lines = con.execute(
+                f"WITH RECURSIVE line AS (SELECT * FROM history WHERE seq = (SELECT last_seq FROM cells "
+                "WHERE pass_id = ? AND key = ?) UNION ALL SELECT h.* FROM history h JOIN line ON h.seq = line.prev_seq "
+                f"AND h.seq < line.seq) SELECT {rows.HISTORY_COLUMNS}, prev_seq FROM line ORDER BY seq",
+                (pass_id, key),
+            ).fetchall()
+        if (lines and lines[0][10] is not None) or any((row[1], row[2]) != (pass_id, key) for row in lines):
+            raise StoreDamaged(
+                f"the history of row {key!r} in pass {pass_id} is broken", remedy="run `inlay store verify`"
+            )
+        return [rows.cell_event(row) for row in lines]
+
+    def counts(self, pass_id: int) -> dict[tuple[str, str], int]:
+        with self._db.read() as con:
+            found = con.execute(
+                "SELECT state, reason, count(*) FROM cells WHERE pass_id = ? GROUP BY state, reason", (pass_id,)
+            ).fetchall()
+        return {(state, reason): count for state, reason, count in found}
+
+    def stale(self, pass_id: int, recipe_id: int) -> int:
+        with self._db.read() as con:
+            return con.execute(
+                "SELECT count(*) FROM cells WHERE pass_id = ? AND state = 'done' AND recipe_id <> ?",
+                (pass_id, recipe_id),
+            ).fetchone()[0]
+
+    def failures(self, pass_id: int, *, kind: str | None = None, limit: int = 100) -> list[StoredCell]:
+        query = _JOINED + (
+            "AND c.state IN ('partial', 'failed') AND (? IS NULL OR c.reason = ?) "
+            "ORDER BY c.updated_at DESC, c.last_seq DESC LIMIT ?"
+        )
+        with self._db.read() as con:
+            return [rows.cell_with_answer(row) for row in con.execute(query, (pass_id, kind, kind, limit))]
+
+    def reset_tries(
+        self, pass_id: int, *, kinds: Sequence[str] | None = None, keys: Sequence[str] | None = None
+    ) -> int:
+        query = f"SELECT {rows.CELL_COLUMNS} FROM cells WHERE pass_id = ? AND state IN ('partial', 'failed')"
+        with self._db.write("reset_tries") as con:
+            if keys is None:
+                found = con.execute(query, (pass_id,)).fetchall()
+            else:
+                found = list(rows.rows_in(con, query + " AND key IN (%s)", keys, pass_id))
+            chosen = [row for row in found if kinds is None or row[4] in kinds]
+            changed: list[tuple[Any, ...]] = []
+            for row in chosen:
+                rows.stored_cell(row, None)  # damage is not signed anew
+                reason = ASKED_AGAIN if row[4] in TERMINAL_REASONS else row[4]
+                new = (*row[:4], reason, row[5], 0, *row[7:14])
+                changed.append((reason, rows.cell_sum(new), row[0], row[1]))
+            con.executemany(
+                "UPDATE cells SET reason = ?, tries = 0, check_sum = ? WHERE pass_id = ? AND key = ?", changed
+            )
+        return len(chosen)
+
+    def spending(self, run: RunRecord, per: str) -> Spending:
+        with self._db.read() as con:
+            return Spending(*attempts.spending_row(con, run, per, self._now()))
+
+    def ledger(self, enrichment: str, *, run_id: int | None = None) -> list[dict[str, Any]]:
+        with self._db.read() as con:
+            return ledger_rows(con, enrichment, run_id)
+
+    # care
+
+    def stats(self) -> dict[str, Any]:
+        with self._db.read() as con:
+            return care.stats(con, self.path)
+
+    def verify(self) -> list[str]:
+        with self._db.read() as con:
+            return verify.verify(con)
+
+    def prune(self, *, enrichment: str, dry_run: bool = False, keep_days: float = 0) -> dict[str, int]:
+        before = self._now() - int(keep_days * 86_400_000)
+        with self._db.write("prune") as con:
+            counts = care.prune(con, enrichment, before)
+            if dry_run:
+                con.execute("ROLLBACK")
+        return counts
+
+    def clear(
+        self, *, enrichment: str, pass_name: str | None = None, keys: Sequence[str] | None = None
+    ) -> dict[str, int]:
+        with self._db.write("clear") as con:
+            return care.clear(con, enrichment, pass_name, keys)
+
+
+def _run_record(row: Sequence[Any]) -> RunRecord:
+    return RunRecord(
+        row[0],
+        row[1],
+        row[2],
+        row[4] / 1000,
+        None if row[5] is None else row[5] / 1000,
+        row[6],
+        row[3],
+        orjson.loads(row[7]),
+    )
+
+
+def _recipe_text(row: Sequence[Any]) -> str:
+    """(recipe_id, recipe, digest) as the text, checked."""
+    if recipe_digest(row[1]) != row[2]:
+        raise rows.damaged(f"recipe {row[0]}")
+    return row[1]
+
+
+def _find_pass(con: sqlite3.Connection, record: PassRecord) -> tuple[int, int] | None:
+    """(pass_id, recipe_id) of a pass with its recipe; None where anything of it is not known yet."""
+    return con.execute(
+        "SELECT p.pass_id, r.recipe_id FROM passes p JOIN pass_recipes pr ON pr.pass_id = p.pass_id "
+        "JOIN recipes r ON r.recipe_id = pr.recipe_id WHERE p.enrichment = ? AND p.name = ? AND r.digest = ?",
+        (record.enrichment, record.name, record.recipe_digest),
+    ).fetchone()
+
+
+def _add_pass(con: sqlite3.Connection, record: PassRecord) -> tuple[int, int]:
+    """The same, after adding what was not known."""
+    found = con.execute(
+        "SELECT pass_id FROM passes WHERE enrichment = ? AND name = ?", (record.enrichment, record.name)
+    ).fetchone()
+    recipe = con.execute("SELECT recipe_id FROM recipes WHERE digest = ?", (record.recipe_digest,)).fetchone()
+    pass_id = found[0] if found else attempts.take_numbers(con, "pass", 1)
+    recipe_id = recipe[0] if recipe else attempts.take_numbers(con, "recipe", 1)
+    if not found:
+        row = (pass_id, record.enrichment, record.name)
+        con.execute(
+            "INSERT INTO passes (pass_id, enrichment, name, check_sum) VALUES (?, ?, ?, ?)", (*row, rows.line_sum(row))
+        )
+    if not recipe:
+        con.execute(
+            "INSERT INTO recipes (recipe_id, digest, recipe) VALUES (?, ?, ?)",
+            (recipe_id, record.recipe_digest, record.recipe),
+        )
+    con.execute(
+        "INSERT INTO pass_recipes (pass_id, recipe_id) VALUES (?, ?) ON CONFLICT (pass_id, recipe_id) DO NOTHING",
+        (pass_id, recipe_id),
+    )
+    return pass_id, recipe_id
