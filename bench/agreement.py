@@ -175,7 +175,8 @@ JOB_PASSES: dict[str, dict[str, FieldSpec]] = {
         "company_type": FieldSpec(
             type="enum",
             values=("Private", "Public", "VC Funded"),
-            description="Who owns it. Public: listed, stock exchange; VC Funded: venture capital, start-up, funding round",
+            description="Who owns it. Public: listed, stock exchange; VC Funded: venture capital, start-up, "
+            "funding round",
             confidence=True,
             evidence=True,
         ),
@@ -183,7 +184,7 @@ JOB_PASSES: dict[str, dict[str, FieldSpec]] = {
             type="boolean", description="Whether people report to this role, such as lead a team, direct reports.",
             confidence=True, evidence=True,
         ),
-        "on_call": FieldSpec(type="boolean", description="Whether there is on-call duty.", confidence=True, evidence=True),
+        "on_call": FieldSpec(type="boolean", description="Whether there is on-call duty.", evidence=True),
         "agile": FieldSpec(type="boolean", description="Agile work, such as scrum, kanban, sprints.", evidence=True),
     },
     "analyse": {
@@ -198,6 +199,11 @@ JOB_PASSES: dict[str, dict[str, FieldSpec]] = {
             evidence=True,
         ),
         "international": FieldSpec(type="boolean", description="An international team, such as nationalities, global."),
+        "languages": FieldSpec(
+            type="list",
+            items=FieldSpec(type="enum", values=("English", "German", "French", "Danish", "Dutch", "Spanish")),
+            description="Languages that are asked for.",
+        ),
         "culture": FieldSpec(type="string", description="What the company says of its culture and values."),
         "summary": FieldSpec(type="text", description="A summary of the posting.", max_length=600, evidence=True),
     },

@@ -106,8 +106,9 @@ def plain_sql(column: str, duckdb_type: str) -> str:
     if kind == "float":
         # A FLOAT prints by its shortest 32-bit form, but Python sees the double that it is.
         wide = f"CAST({value} AS DOUBLE)"
+        whole = f"CAST(CAST({wide} AS BIGINT) AS VARCHAR)"
         return (
-            f"CASE WHEN isnan({wide}) THEN 'nan' WHEN {wide} = trunc({wide}) AND abs({wide}) < 1e15 THEN CAST(CAST({wide} AS BIGINT) AS VARCHAR) "
+            f"CASE WHEN isnan({wide}) THEN 'nan' WHEN {wide} = trunc({wide}) AND abs({wide}) < 1e15 THEN {whole} "
             f"ELSE CAST({wide} AS VARCHAR) END"
         )
     if kind == "decimal":

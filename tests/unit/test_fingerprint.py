@@ -206,7 +206,9 @@ def test_forms_are_frozen():
 
 
 @CHECK
-@given(left=st.lists(st.none() | ANY_TEXT | st.integers(), max_size=4), right=st.lists(st.none() | ANY_TEXT, max_size=4))
+@given(
+    left=st.lists(st.none() | ANY_TEXT | st.integers(), max_size=4), right=st.lists(st.none() | ANY_TEXT, max_size=4)
+)
 def test_no_two_inputs_share_a_form(left, right):
     def comparable(values):
         return [unicodedata.normalize("NFC", value) if isinstance(value, str) else value for value in values]

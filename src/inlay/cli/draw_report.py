@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inlay.cli import screen, words
@@ -108,17 +109,30 @@ def _money(report: Report) -> Iterator[str]:
 def _published(report: Report, enrichment: Enrichment) -> Iterator[str]:
     if report.published is None:
         return
-    yield f"wrote {report.published}: {words.counted(report.published_rows, 'row')}"
-    yield f"look: duckdb -c {shlex.quote(_example_select(report.published, enrichment))}"
+    path = _from_here(report.published)
+    yield f"wrote {path}: {words.counted(report.published_rows, 'row')}"
+    yield f"look: duckdb -c {_shell_quoted(example_select(path, enrichment))}"
 
 
-def _example_select(path: str, enrichment: Enrichment) -> str:
+def example_select(path: str, enrichment: Enrichment) -> str:
+    """SQL that shows the first rows of the published table: the key and the first few answers."""
     columns = list(enrichment.source.key)
     for spec in enrichment.passes:
         columns += [spec.prefix + name for name in spec.fields]
     names = ", ".join(_identifier(name) for name in columns[:6])
     place = path.replace("'", "''")
     return f"SELECT {names} FROM '{place}' LIMIT 10"  # noqa: S608 (text to be shown, quoted all the same)
+
+
+def _from_here(path: str) -> str:
+    """Relative where it is below the present folder, as it would be typed."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
+def _shell_quoted(text: str) -> str:
+    # Double quotes read better around SQL, where nothing in them means something to the shell.
+    return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'
 
 
 def _identifier(name: str) -> str:

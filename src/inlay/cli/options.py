@@ -19,6 +19,14 @@ DEFAULT_FILE = "inlay.yaml"
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+class InOrder(click.Group):
+    """A group that lists its commands in the order in which they are written down."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """As declared; click would sort them."""
+        return list(self.commands)
+
+
 class Dollars(click.ParamType):
     """An amount of money: a finite number of US dollars, zero or more."""
 

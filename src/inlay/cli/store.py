@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DAMAGED = 1
 
 
-@click.group(context_settings=options.CONTEXT)
+@click.group(cls=options.InOrder, context_settings=options.CONTEXT)
 def store() -> None:
     """Look after the answers that are kept.
 

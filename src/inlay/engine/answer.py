@@ -54,7 +54,7 @@ class AnswerReader:
     """Reads the answers of one pass. Compiled once; holds no state between answers."""
 
     def __init__(self, fields: Mapping[str, FieldSpec]) -> None:
-        self._columns = [_Column(name, spec) for name, spec in fields.items()]
+        self._columns = [_Column(name, spec, fields) for name, spec in fields.items()]
         self._names = tuple(fields)
         self._loose = loose_names(self._names)
         self._nulls = nulls_property(fields) or "nulls"
@@ -227,14 +227,16 @@ class AnswerReader:
 class _Column:
     """One declared field: how its value reads, and whether it comes in an object beside confidence and evidence."""
 
-    __slots__ = ("confidence", "evidence", "name", "part", "wrapped")
+    __slots__ = ("beside", "confidence", "evidence", "name", "part", "wrapped")
 
-    def __init__(self, name: str, spec: FieldSpec) -> None:
+    def __init__(self, name: str, spec: FieldSpec, fields: Mapping[str, FieldSpec]) -> None:
         self.name = name
         self.part: Part = compile_field(name, spec)
         self.confidence = spec.confidence
         self.evidence = spec.evidence
         self.wrapped = spec.confidence or spec.evidence
+        # The names of its parts where an answer is flattened; a name that is a field itself is not one of them.
+        self.beside = {part: longer for part in (CONFIDENCE, EVIDENCE) if (longer := f"{name}_{part}") not in fields}
 
     def parts_of(self, raw: Any, document: Mapping[str, Any]) -> tuple[Any, float | None, str | None, Any]:
         """(value, confidence, quote, reason) of a field that came wrapped or plain, whichever was asked.
@@ -245,8 +247,8 @@ class _Column:
             if not self.wrapped:
                 return raw, None, None, None
             # Flattened: the parts stand beside the value, under longer names.
-            certainty = document.get(f"{self.name}_{CONFIDENCE}") if self.confidence else None
-            quote = document.get(f"{self.name}_{EVIDENCE}") if self.evidence else None
+            certainty = document.get(self.beside.get(CONFIDENCE, "")) if self.confidence else None
+            quote = document.get(self.beside.get(EVIDENCE, "")) if self.evidence else None
             return raw, _confidence(certainty), _quote(quote), None
         if VALUE not in raw:
             raw = find_keys(raw, _PART_NAMES)

@@ -22,7 +22,8 @@ from inlay.plan.estimate import Estimator, Pricing
 from inlay.plan.plan import PassPlan, Plan
 from inlay.spec.compiled import CompiledPass
 from inlay.spec.model import Enrichment
-from inlay.tables.sql import connect, prepare, select_sql, translate
+from inlay.tables.select import missing_reason_sql, select_sql
+from inlay.tables.sql import connect, prepare, translate
 from inlay.types import PassRef, Reason
 
 if TYPE_CHECKING:
@@ -229,8 +230,6 @@ class Planner:
         select = self._enrichment.select
         if select.missing is None:
             return {}
-        from inlay.tables.sql import missing_reason_sql
-
         reason = missing_reason_sql(select, self._types)
         rows = self._sql(
             f"SELECT r, count(*) FROM (SELECT {reason} AS r FROM ({self._selected()})) GROUP BY r ORDER BY r"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inlay.providers.lexical_quantities import Day, Quantity, find_quantities
-from inlay.providers.lexical_terms import NO, UNSTATED, YES, Field, Hit
+from inlay.providers.lexical_terms import MONEY, NO, UNIT_STEMS, UNSTATED, YES, Field, Hit
 from inlay.providers.lexical_text import Record, Sentence, fold, quote_span, stems_of
 from inlay.providers.lexical_words import stem
 
@@ -124,6 +124,9 @@ def choose_label(one: Field, reading: Reading) -> Found:
         found = choose_currency(reading, frozenset(one.labels))
         if found is not None:
             return found
+    periods = [next((UNIT_STEMS[word] for word in stems_of(name) if word in UNIT_STEMS), None) for name in names]
+    if MONEY & set(one.name_stems) and all(p or name in UNSTATED for p, name in zip(periods, names, strict=True)):
+        return _choose_period(one, reading, periods) or _nothing(one, names)
     scores = _scores(one, reading, MIN_COVER)
     ranked = sorted(scores.items(), key=lambda item: (-item[1][0], item[0]))
     threshold = 0.35 if one.nullable else 0.0
@@ -135,6 +138,16 @@ def choose_label(one: Field, reading: Reading) -> Found:
         return Found(reason="ambiguous")
     confidence = 0.2 + 0.35 * cover + 0.3 * (1.0 - second / score)
     return Found(one.labels[label], clamp(confidence), quote(hit.sentence, _at(hit)))
+
+
+def _choose_period(one: Field, reading: Reading, periods: list[str | None]) -> Found | None:
+    """What pay is for: the period that stands beside a range of money, or else beside an amount."""
+    amounts = [quantity for quantity in reading.quantities() if quantity.period in periods and quantity.currency]
+    if not amounts:
+        return None
+    best = max(amounts, key=lambda quantity: (quantity.is_range, reading.around(one, quantity.sentence)))
+    value = one.labels[periods.index(best.period)]
+    return Found(value, 0.65 if best.is_range else 0.45, quote(best.sentence, best.start))
 
 
 def _nothing(one: Field, names: list[str]) -> Found:

@@ -38,7 +38,7 @@ NEGATORS = _words(
 _SUFFIXES = (
     ("izations", 6), ("ization", 6), ("ations", 4), ("ation", 4), ("ships", 4), ("ship", 4), ("ments", 4), ("ment", 4),
     ("ings", 3), ("ing", 3), ("ally", 4), ("edly", 4), ("ies", 3), ("ied", 3), ("ated", 4), ("ates", 4), ("ate", 4),
-    ("ions", 4), ("ion", 4), ("als", 4), ("al", 4), ("ly", 4), ("ed", 3), ("es", 3), ("s", 3),
+    ("ions", 4), ("ion", 4), ("ly", 4), ("ed", 3), ("es", 3), ("s", 3),
 )  # fmt: skip
 
 
@@ -55,6 +55,8 @@ def stem(word: str) -> str:
                 break
             word = _without(word, suffix)
             break
+    if len(word) > 5 and word.endswith(("ival", "awal", "oval", "usal")):  # arrival, withdrawal, approval, refusal
+        word = word[:-2]
     if len(word) > 4 and word.endswith("ll"):
         word = word[:-1]
     if len(word) > 3 and word[-1] == "e":

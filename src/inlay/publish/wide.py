@@ -20,7 +20,8 @@ from inlay.fingerprint import upstream_hash
 from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, quote_ident
 from inlay.publish.columns import ROW_FIELDS, PassColumns, RowNotes, row_columns
 from inlay.spec.model import Enrichment, PassSpec
-from inlay.tables.sql import condition_sql, translate
+from inlay.tables.select import condition_sql
+from inlay.tables.sql import translate
 from inlay.types import PassRef, StoredCell
 
 if TYPE_CHECKING:

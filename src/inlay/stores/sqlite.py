@@ -108,8 +108,8 @@ class SqliteStore:
     def recipes(self, pass_id: int) -> dict[int, str]:
         with self._db.read() as con:
             found = con.execute(
-                "SELECT r.recipe_id, r.recipe, r.digest FROM pass_recipes p JOIN recipes r ON r.recipe_id = p.recipe_id "
-                "WHERE p.pass_id = ? ORDER BY r.recipe_id",
+                "SELECT r.recipe_id, r.recipe, r.digest FROM pass_recipes p JOIN recipes r "
+                "ON r.recipe_id = p.recipe_id WHERE p.pass_id = ? ORDER BY r.recipe_id",
                 (pass_id,),
             ).fetchall()
         return {row[0]: _recipe_text(row) for row in found}

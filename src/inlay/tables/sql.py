@@ -78,17 +78,19 @@ def translate(error: Exception, what: str) -> InlayError:
         )
     if (match := _CSV_LINE.search(text)) is not None:
         return _csv_error(text, what, int(match[1]))
-    if "Malformed JSON" in text or "JSON" in text.partition("\n")[0] and "file" in text:
+    first = text.partition("\n")[0]
+    if "Malformed JSON" in first or ("JSON" in first and "file" in first):
         return _json_error(text, what)
-    if isinstance(error, duckdb.IOException | duckdb.InvalidInputException) and not what.startswith(_DECLARED):
+    if isinstance(error, duckdb.IOException) or "parquet" in first.lower():
         return SourceError(
-            f"{what} cannot be read: {_sentence(text)}", remedy="check that the file is whole and not being written"
+            f"{what}: a file cannot be read: {_sentence(text)}",
+            remedy="check that the file is whole and not being written",
         )
     if what.startswith(_DECLARED):
         hint = _CANDIDATES.search(text)
         remedy = hint[0].strip() if hint else "this is DuckDB SQL over the columns of the source"
         return PlanError(f"`{what}` does not fit the source: {_sentence(text)}", remedy=remedy)
-    return SourceError(f"{what} cannot be read: {_sentence(text)}")
+    return SourceError(f"{what}: {_sentence(text)}")
 
 
 def _sentence(text: str) -> str:

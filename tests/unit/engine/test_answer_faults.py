@@ -390,3 +390,16 @@ def test_hostile_text_ends_in_a_reading(text: str):
         reading = read(text, truncated=truncated)
         assert reading.state in (CellState.PARTIAL, CellState.FAILED)
         assert reading.fields["stars"].value in (1, None)
+
+
+def test_a_declared_field_is_never_taken_for_a_part_of_another():
+    fields = {"mood": FieldSpec(confidence=True), "mood_confidence": FieldSpec(type="number")}
+    reading = AnswerReader(fields).read('{"mood": "calm", "mood_confidence": 0.3}', {})
+    assert reading.fields["mood"].confidence is None
+    assert reading.fields["mood_confidence"].value == 0.3
+
+
+def test_a_field_that_a_cut_answer_never_reached_is_not_null_whatever_its_nulls_say():
+    reader = AnswerReader({"a": FieldSpec(), "b": FieldSpec()})
+    reading = reader.read('{"nulls": [{"field": "b", "reason": "ambiguous"}], "a": "x", "b', {}, truncated=True)
+    assert reading.missing == ("b",)

@@ -1,0 +1,147 @@
+"""JSONL: one JSON object a line, read as what it says and no more.
+
+What stays true: strings stay strings (nothing that looks like a date becomes one); whole numbers, fractions, booleans,
+lists and objects have their own types; a column that mixes types, or whose objects cannot be a struct, is text; the
+types come from all lines of all files, not from a sample.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+import orjson
+
+from inlay.errors import SourceError
+from inlay.fingerprint_sql import quote_ident, quote_text
+from inlay.tables.delimited import open_file
+from inlay.tables.paths import SourceFile
+from inlay.tables.relation import Part, check_names
+
+_MAX_STRUCT = 100  # an object with more keys than this is a dictionary, not a record: kept as JSON text
+_LINE_SHOWN = 80
+_DUCKDB = {"none": "uncompressed", "gzip": "gzip", "zstd": "zstd"}  # the JSON reader does not know "none"
+_SCALARS = {"VARCHAR": "VARCHAR", "NULL": "VARCHAR", "BOOLEAN": "BOOLEAN", "DOUBLE": "DOUBLE"}
+_WHOLE = ("UBIGINT", "BIGINT", "HUGEINT")
+
+
+def jsonl_parts(files: Sequence[SourceFile], con: duckdb.DuckDBPyConnection) -> list[Part]:
+    """One Part for each compression, with types that hold for all. Files without a byte are left out."""
+    files = [file for file in files if file.size]
+    if not files:
+        return []
+    groups = {
+        compression: tuple(file for file in files if file.compression == compression)
+        for compression in dict.fromkeys(file.compression for file in files)
+    }
+    lines = " UNION ALL ".join(
+        f"SELECT json FROM read_ndjson_objects({_list(group)}, compression='{_DUCKDB[compression]}', hive_partitioning=false)"
+        for compression, group in groups.items()
+    )
+    try:
+        structure, long_numbers = con.execute(
+            f"SELECT json_group_structure(json), bool_or(regexp_matches(json, '[0-9]{{19}}')) FROM ({lines})"
+        ).fetchall()[0]
+    except duckdb.Error as error:
+        raise _bad_line(files, error) from None
+    shape = json.loads(structure) if structure else {}
+    if not isinstance(shape, dict):
+        raise _bad_line(files, None)
+    check_names(shape, files[0].path.name if len(files) == 1 else "the files together")
+    columns = {name: _type(part) for name, part in shape.items()}
+    if long_numbers:
+        _widen(columns, shape, lines, con)
+    listed = ", ".join(f"{quote_text(name)}: {quote_text(kind)}" for name, kind in columns.items())
+    return [
+        Part(
+            group,
+            columns,
+            f"read_json({{files}}, format='newline_delimited', auto_detect=false, compression='{_DUCKDB[compression]}', "
+            f"hive_partitioning=false{{more}}, columns={{{listed}}})",
+        )
+        for compression, group in groups.items()
+        if columns
+    ]
+
+
+def _list(files: Sequence[SourceFile]) -> str:
+    return f"[{', '.join(quote_text(file.duckdb_path) for file in files)}]"
+
+
+def _type(part: Any) -> str:
+    """The DuckDB type of one node of json_structure()."""
+    if isinstance(part, list):
+        inner = _type(part[0]) if part else "VARCHAR"
+        return f"{inner}[]"
+    if isinstance(part, dict):
+        if not part or len(part) > _MAX_STRUCT or len({name.casefold() for name in part}) != len(part):
+            return "JSON"
+        if "" in part or any("\0" in name for name in part):
+            return "JSON"
+        return f"STRUCT({', '.join(f'{quote_ident(name)} {_type(inner)}' for name, inner in part.items())})"
+    if part in _WHOLE:
+        return "BIGINT"
+    return _SCALARS.get(part, "JSON")
+
+
+def _widen(columns: dict[str, str], shape: Mapping[str, Any], lines: str, con: duckdb.DuckDBPyConnection) -> None:
+    """Find whole numbers that 64 bits do not hold: UBIGINT where that does, otherwise the exact digits as text."""
+    for name, kind in columns.items():
+        value = f"json_extract_string(json, {quote_text(_pointer(name))})"
+        if shape[name] in _WHOLE:
+            beyond, far = con.execute(
+                f"SELECT count(*) FILTER (WHERE TRY_CAST({value} AS BIGINT) IS NULL), "
+                f"count(*) FILTER (WHERE TRY_CAST({value} AS UBIGINT) IS NULL) FROM ({lines}) WHERE {value} IS NOT NULL"
+            ).fetchall()[0]
+            if beyond:
+                columns[name] = "VARCHAR" if far else "UBIGINT"
+        elif "BIGINT" in kind:
+            found = con.execute(f"SELECT bool_or(regexp_matches({value}, '[0-9]{{19}}')) FROM ({lines})").fetchall()
+            if found[0][0]:
+                columns[name] = "JSON"
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def _bad_line(files: Sequence[SourceFile], error: duckdb.Error | None) -> SourceError:
+    """Find the line that is not a JSON object; DuckDB's own count of lines is not exact."""
+    for file in files:
+        try:
+            with open_file(file) as stream:
+                for number, line in enumerate(stream, start=1):
+                    if problem := _problem(line, number):
+                        return _at(file, number, line, *problem)
+        except (OSError, EOFError) as failed:
+            return SourceError(
+                f"{file.path} cannot be unpacked: {failed}",
+                remedy=f"check that it is a whole {file.compression} file",
+            )
+    reason = str(error).split("\n", 1)[0] if error is not None else "the lines are not all objects"
+    return SourceError(f"{files[0].path.name}: not valid JSONL: {reason}", remedy="write one JSON object a line")
+
+
+def _problem(line: bytes, number: int) -> tuple[str, str] | None:
+    """(what is wrong, what to do), or None for a good line."""
+    if number == 1 and line.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return "the file begins with a byte order mark", "save it as UTF-8 without one"
+    if not line.strip():
+        return None
+    if line.lstrip().startswith(b"["):
+        return "a JSON array, not an object", "write one object a line, for example with `jq -c '.[]'`"
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return f"not valid JSON: {error.msg} at column {error.colno}", "JSONL holds one JSON object a line; mend it"
+    if not isinstance(value, dict):
+        return "not a JSON object", "JSONL holds one JSON object a line; mend or remove it"
+    return None
+
+
+def _at(file: SourceFile, number: int, line: bytes, problem: str, remedy: str) -> SourceError:
+    shown = line.decode("utf-8", "replace").strip()
+    shown = shown if len(shown) <= _LINE_SHOWN else shown[:_LINE_SHOWN] + "…"
+    return SourceError(f"{file.path.name}, line {number}: {problem}: {shown!r}", remedy=remedy)
