@@ -19,6 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
-def micro_f1(pairs: Sequence[tuple[set[str], set[str]]]) -> str:
+def micro_f1(pairs: Sequence[tuple[AbstractSet[str], AbstractSet[str]]]) -> str:
     """Micro-averaged F1 of (given, gold) sets."""
     right = sum(len(given & gold) for given, gold in pairs)
     return percent(2 * right, sum(len(given) + len(gold) for given, gold in pairs))

@@ -31,6 +31,8 @@ ROWS: tuple[tuple[str, str], ...] = (
 class Project:
     """A folder with a declaration and a CSV file; `inlay(...)` runs the command there."""
 
+    ROWS = ROWS
+
     def __init__(self, folder: Path, endpoint: str) -> None:
         self.folder = folder
         self.endpoint = endpoint

@@ -96,6 +96,8 @@ def _money(report: Report) -> Iterator[str]:
         yield "cost not known: the price of a model is not known"
         return
     line = f"cost {words.dollars(spent)}, estimated {words.price_range(plan.cost_usd, plan.worst_usd)}"
+    if any(part["pending"] for part in summary["passes"]):
+        line += " for all of it"
     if summary["cost_estimated_usd"]:
         line += (
             f"; {words.dollars(summary['cost_estimated_usd'])} of it booked at its worst case, the truth is not known"

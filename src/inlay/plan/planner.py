@@ -248,9 +248,7 @@ class Planner:
         reasons[Reason.CACHED] = rows_selected - noted
         shape = ", ".join(f"__h{number}" for number in (index, *self._ancestors(index)))
         asked, distinct = self._one(
-            f"SELECT count(*), count(DISTINCT ({shape},)) FROM __work WHERE {self._asked(index)}"
-            if "," in shape
-            else f"SELECT count(*), count(DISTINCT {shape}) FROM __work WHERE {self._asked(index)}"
+            f"SELECT count(*), count(DISTINCT ({shape})) FROM __work WHERE {self._asked(index)}"
         )
         reused = 0 if part.upstream or not asked else self._reused(index)
         calls = max(0, distinct - reused)

@@ -7,7 +7,7 @@ Heavy rooms are imported when a verb needs them, so that `inlay --help` stays fa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ def plan(declaration: Declaration, *, limit: int | None = None, refresh: Sequenc
         refs = session.refs()
         planner = session.planner(refs, session.rules(refs, refreshing(refresh)), limit=limit)
         try:
-            return planner.plan
+            return replace(planner.plan, notes=tuple(session.notes()))
         finally:
             planner.close()
 

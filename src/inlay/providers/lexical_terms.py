@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,9 @@ _LIMITS = re.compile(
     r"(?: (?:from \S+ to \S+|not (?:before|after) \S+))?\.$"
 )
 _SCALE = re.compile(r"(?<![\d.])(\d{1,2})\s*(?::|=|—|–|\()\s*(?=[^\d\s])")
+
+
+_PREPOSITIONS = frozenset(("on", "in", "at", "off", "out", "up", "over", "under", "per", "for", "by", "from", "to"))
 
 
 @dataclass(slots=True, eq=False)
@@ -136,8 +139,7 @@ def _open(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], str, bool]:
     if isinstance(kind, (list, tuple)):
         nullable = nullable or "null" in kind
         kind = next((one for one in kind if one != "null"), "string")
-    enum: Sequence[Any] = schema.get("enum") or ()
-    if None in enum:
+    if None in list(schema.get("enum") or ()):
         nullable = True
     return schema, kind, nullable
 
@@ -276,7 +278,7 @@ def _add(out: Field, label: int, words: str, strength: float) -> None:
     }
     if len(stems) == 2 and not negative:
         out.phrases.append(Phrase(-1, label, {stems[0] + stems[1]: 1.0}, strength))
-        if len(terms) < 2:
+        if len(terms) < 2 and stems[0] in _PREPOSITIONS:
             return  # "on site" is not any "site"
     if not stems:
         out.phrases.append(Phrase(-1, label, {}, strength, literal=words))

@@ -7,13 +7,14 @@ the original and every quote is verbatim; everything is linear in the text; the 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 
 from inlay.providers.lexical_words import NEGATORS, stem
 
 # Beyond this a record is read no further: its postings, reviews and names are far shorter.
 MAX_CHARACTERS = 400_000
-# A record (or an input) of at most this many words is weighed as a whole rather than sentence by sentence.
+# A record of at most this many words, without lines, is weighed as a whole rather than sentence by sentence.
 SHORT_WORDS = 60
 MAX_QUOTE = 240
 
@@ -39,7 +40,9 @@ _BREAK = re.compile(
 _TRIM = " \t\u00a0\u3000•▪●►▸*·-–—>~#|\"'“”"
 _BULLET = re.compile(r"\s*(?:[•▪●►▸*·>\-–—・✅👉💵✨]|\d{1,2}[.)/]|[a-z][.)])")
 
-_NOT_NEGATING_AFTER = frozenset(("only", "just", "later", "fewer", "matter", "limited", "necessarily", "doubt"))
+_NOT_NEGATING_AFTER = frozenset(
+    map(stem, ("only", "just", "later", "fewer", "matter", "limited", "necessarily", "doubt"))
+)
 _CLAUSE = re.compile(r"[,;:()|.!?\n]|\s[–—-]\s|\b(?:but|however|although|though|aber|pero|mas|mais)\b")
 # Scripts that are matched as parts of words: no spaces (Japanese, Thai ...) or particles that stick (Arabic, Korean).
 _JOINED_SCRIPT = re.compile(
@@ -149,13 +152,14 @@ class Sentence:
             return False
         source = self.source
         for i in range(self.first, self.last):
-            if source.stems[i] not in terms and source.stems[i] + (source.stems[i + 1 : i + 2] or [""])[0] not in terms:
+            follower = source.stems[i + 1] if i + 1 < self.last else ""
+            if source.stems[i] not in terms and source.stems[i] + follower not in terms:
                 continue
-            for n in negators:
-                if 0 < i - n <= before or 0 < n - i <= after:
-                    low, high = (n, i) if n < i else (i, n)
-                    if not _CLAUSE.search(source.folded, source.ends[low], source.starts[high]):
-                        return True
+            # Only the negators in reach, so that a long text full of them stays linear.
+            for n in negators[bisect_left(negators, i - before) : bisect_right(negators, i + after)]:
+                low, high = (n, i) if n < i else (i, n)
+                if low != high and not _CLAUSE.search(source.folded, source.ends[low], source.starts[high]):
+                    return True
         return False
 
     def negates_span(self, end: int) -> bool:
@@ -173,7 +177,8 @@ class Record:
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self.sources = [Source(name, text) for name, text in texts.items() if text]
-        self.short = sum(len(source.stems) for source in self.sources) <= SHORT_WORDS
+        words = sum(len(source.stems) for source in self.sources)
+        self.short = words <= SHORT_WORDS and not any("\n" in source.folded.strip() for source in self.sources)
         self.sentences: list[Sentence] = []
         for source in self.sources:
             self.sentences += _sentences(source)

@@ -105,6 +105,7 @@ class Transport:
         self._checked = ""
         self._in_flight = 0
         self._abandoned = False
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"Transport({self.endpoint.url!r}, concurrency={self.concurrency})"
@@ -121,9 +122,11 @@ class Transport:
     async def open(self) -> None:
         """Check where the endpoint's name leads, and make the client. Idempotent; `send` does it when needed.
 
-        Raises SpecError for an endpoint that must not be asked.
+        Raises SpecError for an endpoint that must not be asked, ConnectionFailed after `close`.
         """
         async with self._opening:
+            if self._closed:
+                raise ConnectionFailed(f"the connections to {self.endpoint.origin} are closed", provider=self.provider)
             if self._client is None:
                 proxy = self._proxy()
                 pin = None if proxy else await resolve_endpoint(self.endpoint)
@@ -131,6 +134,7 @@ class Transport:
 
     async def close(self) -> None:
         """Close every connection; calls in flight fail with ConnectionFailed. Idempotent."""
+        self._closed = True
         client, self._client = self._client, None
         if client is not None:
             unfinished = self._in_flight > 0 or self._abandoned

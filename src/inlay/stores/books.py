@@ -84,6 +84,11 @@ class Books:
         self._leases.setdefault(fingerprint, number)
         return number
 
+    def attempt(self, number: int | None) -> AttemptRecord | None:
+        """An attempt by its number; None where it was never made, was released, or was pruned into sums."""
+        found = None if number is None else self.attempts.get(number)
+        return None if found is None or found.folded else found
+
     def close(self, attempt: AttemptRecord, now: int, **changes: Any) -> None:
         """Close an attempt (again), and free its lease."""
         if self._leases.get(attempt.fingerprint) == attempt.attempt_id:
@@ -122,7 +127,7 @@ class Books:
 
     def release(self, number: int, now: int) -> None:
         """Undo an attempt that was never sent; one that was settled meanwhile stays as it is."""
-        attempt = self.attempts.get(number)
+        attempt = self.attempt(number)
         if attempt is not None and (attempt.is_open or attempt.outcome == LOST):
             self.close(attempt, now)
             del self.attempts[number]
@@ -131,7 +136,7 @@ class Books:
         self, number: int, *, outcome: str, cost: int, run: RunRecord, budget: Budget | None, now: int
     ) -> int | None:
         """See `contracts.Store.extend`. Where the lease was taken over meanwhile, the next try goes on without one."""
-        attempt = self.attempts.get(number)
+        attempt = self.attempt(number)
         if attempt is None:
             raise StoreError(f"attempt {number} is not in this store", remedy="claim the address again")
         self.run(run.run_id)

@@ -208,7 +208,7 @@ class MemoryStore:
                 now / 1000,
             )
             self._answers[number] = (stored, new)
-        attempt = self._books.attempts.get(settlement.attempt_id or 0)
+        attempt = self._books.attempt(settlement.attempt_id)
         if attempt is None and (settlement.attempt_id is not None or new is not None or settlement.cost_nusd):
             pass_id = settlement.cells[0].pass_id if settlement.cells else 0
             address_ = new.fingerprint if new is not None else b""

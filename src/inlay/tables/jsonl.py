@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import duckdb
@@ -28,17 +29,14 @@ _WHOLE = ("UBIGINT", "BIGINT", "HUGEINT")
 
 
 def jsonl_parts(files: Sequence[SourceFile], con: duckdb.DuckDBPyConnection) -> list[Part]:
-    """One Part for each compression, with types that hold for all. Files without a byte are left out."""
+    """One Part for each run of files with one compression; types hold for all. Files without a byte are left out."""
     files = [file for file in files if file.size]
     if not files:
         return []
-    groups = {
-        compression: tuple(file for file in files if file.compression == compression)
-        for compression in dict.fromkeys(file.compression for file in files)
-    }
+    runs = [(_DUCKDB[kind], tuple(run)) for kind, run in groupby(files, key=lambda file: file.compression)]
     lines = " UNION ALL ".join(
-        f"SELECT json FROM read_ndjson_objects({_list(group)}, compression='{_DUCKDB[compression]}', hive_partitioning=false)"
-        for compression, group in groups.items()
+        f"SELECT json FROM read_ndjson_objects({_list(run)}, compression='{kind}', hive_partitioning=false)"
+        for kind, run in runs
     )
     try:
         structure, long_numbers = con.execute(
@@ -54,16 +52,11 @@ def jsonl_parts(files: Sequence[SourceFile], con: duckdb.DuckDBPyConnection) -> 
     if long_numbers:
         _widen(columns, shape, lines, con)
     listed = ", ".join(f"{quote_text(name)}: {quote_text(kind)}" for name, kind in columns.items())
-    return [
-        Part(
-            group,
-            columns,
-            f"read_json({{files}}, format='newline_delimited', auto_detect=false, compression='{_DUCKDB[compression]}', "
-            f"hive_partitioning=false{{more}}, columns={{{listed}}})",
-        )
-        for compression, group in groups.items()
-        if columns
-    ]
+    reader = (
+        f"read_json({{files}}, format='newline_delimited', auto_detect=false, hive_partitioning=false{{more}}, "
+        f"columns={{{listed}}}"
+    )
+    return [Part(run, columns, f"{reader}, compression='{kind}')") for kind, run in runs] if columns else []
 
 
 def _list(files: Sequence[SourceFile]) -> str:
@@ -97,7 +90,12 @@ def _widen(columns: dict[str, str], shape: Mapping[str, Any], lines: str, con: d
             ).fetchall()[0]
             if beyond:
                 columns[name] = "VARCHAR" if far else "UBIGINT"
-        elif "BIGINT" in kind:
+        elif shape[name] == "DOUBLE":
+            # Beyond 64 bits a whole number is taken for a double, which would lose its last digits.
+            long = f"regexp_full_match({value}, '-?[0-9]{{19,}}')"
+            if con.execute(f"SELECT bool_or({long}) FROM ({lines})").fetchall()[0][0]:
+                columns[name] = "VARCHAR"
+        elif kind not in _SCALARS.values():
             found = con.execute(f"SELECT bool_or(regexp_matches({value}, '[0-9]{{19}}')) FROM ({lines})").fetchall()
             if found[0][0]:
                 columns[name] = "JSON"

@@ -31,14 +31,14 @@ def one(text: str | Mapping[str, str], name: str = "x", **spec: Any) -> Any:
 WORK_MODEL = {
     "type": "enum",
     "values": ("remote", "hybrid", "onsite"),
-    "description": "Where the work is done. remote: work from anywhere; hybrid: partly from home; onsite: on the premises",
+    "description": "Where it is done. remote: work from anywhere; hybrid: partly from home; onsite: on the premises",
 }
 SPONSORS = {"type": "boolean", "description": "Whether visas are sponsored, such as sponsor, sponsorship."}
 
 
 def test_it_is_a_local_model_that_costs_nothing_and_names_itself() -> None:
-    model = Lexical()
-    assert isinstance(model, LocalModel)
+    model: LocalModel = Lexical()
+    assert model.name == "lexical"
     fields = {"mood": FieldSpec(type="enum", values=("happy", "sad"))}
     done = model.answerer(CallShape("lexical", "", answer_schema(fields), "a", 100))({"t": "I am happy"})
     assert (done.served_model, done.usage, done.truncated) == (VERSION, Usage(), False)
@@ -122,7 +122,7 @@ def test_salaries(text: str, low: float | None, high: float | None) -> None:
         ("4-6 years of experience with tea", 4),
         ("two to five years' experience", 2),
         ("Experience: 10 years or more", 10),
-        ("実務経験3年以上", 3),
+        ("・実務経験3年以上", 3),
         ("We are 12 people and 8 of them experienced.", None),
         ("60 years of experience", None),
     ],
@@ -278,7 +278,7 @@ def test_the_same_text_in_another_process_with_another_hash_seed() -> None:
         "fields = {'mood': F(type='enum', values=('very_happy', 'happy', 'sad'), evidence=True, confidence=True),"
         " 'skills': F(type='list', description='such as tools, languages'), 'summary': F(type='text')}\n"
         "ask = Lexical().answerer(CallShape('lexical', '', answer_schema(fields), 'a', 100))\n"
-        "print(ask({'t': 'Very happy, sad too. Tools: Python, 日本語, العربية. Happy happy. 🎉 Languages: Go, C++'}).text)"
+        "print(ask({'t': 'Very happy, sad too. Tools: Python, 日本語, العربية. Happy. 🎉 Languages: Go, C++'}).text)"
     )
     texts = set()
     for seed in ("0", "1", "4242"):

@@ -16,11 +16,12 @@ from inlay.providers.lexical_text import MAX_QUOTE, Source
 from inlay.spec.fields import FieldSpec
 from inlay.types import CallShape
 
-WORDS = (
-    "remote salary years experience not no visa sponsor $ 120k - €50,000 5+ years 2025-09-01 March 12 2024 日本 経験3年 "
-    "العمل عن بعد 🎉 Requirements: - • Python, SQL and C++ \n <li>&euro;5&ndash;6 B2+ 1,234.5 000 İstanbul ﬁn e\u0301 "
-    "\u200f ٣ ²"
-).split(" ")
+_WORDS = (
+    "remote salary years experience not no visa sponsor $ 120k - €50,000 5+ years 2025-09-01 March 12 2024 "
+    "日本 経験3年 العمل عن بعد 🎉 Requirements: - • Python, SQL and C++ \n <li>&euro;5&ndash;6 B2+ 1,234.5 000 "
+    "İstanbul ﬁn e\u0301 \u200f ٣ ²"
+)
+WORDS = _WORDS.split(" ")
 TEXTS = st.one_of(
     st.text(max_size=120),
     st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join),
@@ -60,7 +61,8 @@ def specs(draw: st.DrawFn, depth: int = 0) -> FieldSpec:
         extra["max_length"] = draw(st.none() | st.integers(1, 40))
     if not depth:
         extra |= {"confidence": draw(st.booleans()), "evidence": draw(st.booleans())}
-    return FieldSpec(type=kind, description=draw(DESCRIPTIONS), nullable=draw(st.booleans()), **extra)
+    extra |= {"type": kind, "description": draw(DESCRIPTIONS), "nullable": draw(st.booleans())}
+    return FieldSpec(**extra)
 
 
 def check(schema: dict[str, Any], value: Any, path: str) -> None:
@@ -141,6 +143,7 @@ def test_the_folded_text_has_the_length_of_the_original(text: str) -> None:
         "remote. " * 40_000,
         "日本" * 150_000,
         "$5 - " * 60_000,
+        "no one two three four five six seven eight " * 8_000,
         "a:" * 100_000,
         "\n" * 300_000,
         "•" * 300_000,

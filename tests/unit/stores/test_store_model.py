@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
 from inlay.errors import StoreError
 from inlay.stores.memory import MemoryStore
@@ -47,6 +47,7 @@ class TwoStores(RuleBasedStateMachine):
             Scene(SqliteStore(self.folder / "s.db", **self.sqlite_options), self.clock),
         ]
         self.runs: dict[str, RunRecord] = {}
+        self.attempted = False
         self.begin("a", False)
 
     def teardown(self) -> None:
@@ -124,12 +125,14 @@ class TwoStores(RuleBasedStateMachine):
         if budget is not None and won and before[0] is not None:
             left = budget.cap_nusd - before[0].spent_nusd - before[0].reserved_nusd
             assert len(won) * reserve <= left
+        self.attempted = self.attempted or bool(won)
         return multiple(*((pair, text) for pair, text in zip(won, self.won_texts(memory, texts), strict=True)))
 
     @staticmethod
     def won_texts(results: list[Any], texts: list[str]) -> list[str]:
         return [text for result, text in zip(results, texts, strict=True) if isinstance(result, Claimed)]
 
+    @precondition(lambda self: self.attempted)
     @rule(
         chosen=st.lists(attempts, min_size=1, max_size=3),
         runner=st.sampled_from(RUNNERS),
@@ -164,6 +167,7 @@ class TwoStores(RuleBasedStateMachine):
 
         self.same(settlements)
 
+    @precondition(lambda self: self.attempted)
     @rule(attempt=attempts, runner=st.sampled_from(RUNNERS), cost=st.integers(0, 400), budget=budgets, target=attempts)
     def extend(self, attempt: tuple[Pair, str], runner: str, cost: int, budget: Budget | None) -> Any:
         run = self.runs.get(runner, self.runs["a"])
@@ -175,6 +179,7 @@ class TwoStores(RuleBasedStateMachine):
         assert type(memory) is type(sqlite)
         return multiple(((memory, sqlite), attempt[1])) if isinstance(memory, int) else multiple()
 
+    @precondition(lambda self: self.attempted)
     @rule(chosen=st.lists(attempts, min_size=1, max_size=2))
     def release(self, chosen: list[tuple[Pair, str]]) -> None:
         self.same(lambda scene, place: scene.store.release([pair[place] for pair, _ in chosen]))
