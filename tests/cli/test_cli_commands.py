@@ -224,6 +224,8 @@ def test_export_to_files_and_to_standard_output(project: Project) -> None:
     assert [json.loads(line)["id"] for line in lines] == [key for key, _ in project.ROWS]
     filed = project.inlay("export", "-o", "答え.parquet")
     assert (filed.stdout, filed.stderr) == ("", "wrote 答え.parquet: 6 rows\n")
+    project.inlay("export", "-o", "plain.txt", "--format", "jsonl")
+    assert (project.folder / "plain.txt").read_text(encoding="utf-8").splitlines() == lines
     path = project.folder / "答え.parquet"
     assert duckdb.sql(f"SELECT count(*) FROM '{path}' WHERE sentiment IS NOT NULL").fetchall() == [(6,)]
 
@@ -235,7 +237,6 @@ def test_export_to_files_and_to_standard_output(project: Project) -> None:
         (("--format", "parquet"), "-o FILE.parquet"),
         (("-o", "-"), "--format csv"),
         (("-o", "out.xlsx"), ".parquet"),
-        (("-o", "out.csv", "--format", "jsonl"), "csv"),
         (("--format", "xml"), "parquet"),
     ],
 )

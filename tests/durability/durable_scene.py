@@ -30,6 +30,7 @@ from inlay.testing import Ledger, Simulator
 SOAK = os.environ.get("INLAY_SOAK") == "1"
 SOURCE = Path(inlay.__file__).resolve().parents[1]
 PRICES = {"input_per_million": 0.1, "output_per_million": 0.5}
+GRADE = {"type": "enum", "values": ["a", "b", "c"]}
 TIMES = ("enriched_at",)
 COSTS = ("enrichment_cost_usd",)
 VOICES = ("Lovely and clean", "駅から遠いが静か", "خدمة سيئة للغاية", "Mediocre 😐 at best", "Ужасно, но дёшево", "맛있어요")
@@ -87,9 +88,9 @@ class Scene:
         return [
             self.one_pass(),
             self.one_pass(
-                "judge", "Judge {{ text }} given {{ read.sentiment }}", fields={"grade": {"enum": ["a", "b", "c"]}}
+                "judge", "Judge {{ text }} given {{ passes.read.sentiment }}", fields={"grade": GRADE}
             ),
-            self.one_pass("note", "Note {{ id }} graded {{ judge.grade }}", fields={"note": "string"}),
+            self.one_pass("note", "Note {{ id }} graded {{ passes.judge.grade }}", fields={"note": "string"}),
         ]
 
     def declare(self, **changes: Any) -> Path:
@@ -188,7 +189,8 @@ class Scene:
 
     def is_sound(self) -> None:
         """Nothing in the store is damaged, nothing is left open, and the plan has one reason for each row."""
-        assert project.verify(self.file) == []
+        problems = project.verify(self.file)
+        assert not problems, problems[:5]
         planned = project.plan(self.file)
         for part in planned.passes:
             assert sum(part.reasons.values()) == planned.rows_selected

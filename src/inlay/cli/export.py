@@ -14,7 +14,7 @@ from inlay.cli import options
     "--format",
     "form",
     type=click.Choice(["csv", "jsonl", "parquet"]),
-    help="The format; without -o, the table goes to standard output.",
+    help="The format, whatever the ending says; without -o, the table goes to standard output.",
 )
 def export(declaration: str, output: str | None, form: str | None) -> None:
     """Write the table with its answers to a file or a pipe.

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from inlay._version import __version__
+from inlay.cli import screen
 from inlay.cli.options import CONTEXT
 from inlay.cli.words import escaped
 from inlay.errors import InlayError, PlanError, ProviderError, SourceError, SpecError, StoreError, TargetError
@@ -66,11 +67,10 @@ class Commands(click.Group):
             _say("interrupted", "Nothing was sent.")
             ctx.exit(STOPPED)
         except BrokenPipeError:
-            # What is still buffered has nowhere to go; without this the interpreter would complain at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            screen.let_go()
             ctx.exit(PIPE_CLOSED)
         except InlayError as error:
-            _say("error", str(error), *(text for kind, text in _SAFE if isinstance(error, kind)))
+            _say("error", str(error), *_safe(error))
             _trace_if_asked()
             ctx.exit(WRONG if isinstance(error, SpecError | PlanError | SourceError) else STOPPED)
         except Exception as error:  # noqa: BLE001 (the outermost edge: whatever it is, the user gets a sentence)
@@ -88,10 +88,17 @@ def _say(what: str, text: str, *more: str) -> None:
     """An error on standard error. Later lines are indented, so that no text of a record can pose as one of ours."""
     first, *rest = [escaped(line) for line in text.splitlines()] or [""]
     rest += [escaped(line) for line in more]
-    color = False if os.environ.get("NO_COLOR") else None
+    color = False if screen.plain() else None
     head = click.style(f"{what}:", fg="red" if what == "error" else "yellow", bold=True)
     lines = [f"{head} {first}", *(line if line.startswith("  ") else f"  {line}" for line in rest)]
     click.echo("\n".join(lines), err=True, color=color)
+
+
+def _safe(error: InlayError) -> list[str]:
+    """What is not lost, unless the error says it already."""
+    if "safe in the store" in str(error):
+        return []
+    return [text for kind, text in _SAFE if isinstance(error, kind)]
 
 
 def _trace_if_asked() -> None:

@@ -146,13 +146,14 @@ class Progress:
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._gauges: Gauges | None = None
+        self._meter: Meter | None = None
 
     def watch(self, gauges: Gauges) -> None:
         """Begin to show these figures."""
         self._gauges = gauges
+        meter = self._meter = Meter(gauges)
         if self._quiet:
             return
-        meter = Meter(gauges)
         if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             self._live = self._open_live(meter)
         else:
@@ -174,6 +175,11 @@ class Progress:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+
+    def say_where_it_is(self) -> None:
+        """The figures of now as one line, where a run has begun that gave no report."""
+        if self._meter is not None:
+            self.say(line(self._meter.read()))
 
     def say(self, text: str) -> None:
         """A line of its own, above the display. Never raises: whoever listens may be gone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -87,6 +87,7 @@ class Order:
 def carry_out(order: Order, enrichment: Enrichment) -> int:
     """Run, show it while it goes, sum it up; the exit code. Costs money."""
     from inlay import project
+    from inlay.cli import screen
     from inlay.cli.progress import Progress
     from inlay.errors import Interrupted
     from inlay.project.running import RunOptions
@@ -104,6 +105,7 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
         interrupts=True,
         publish=order.publish,
     )
+    report = None
     try:
         report = project.run(enrichment, choices)
     except KeyboardInterrupt:
@@ -115,9 +117,14 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
         ) from None
     finally:
         display.progress.close()
+        if report is None:
+            display.progress.say_where_it_is()
     # The run is over and kept, whoever still reads: its exit code must say how it went.
-    with contextlib.suppress(BrokenPipeError):
+    try:
         _sum_up(report, order, enrichment, display)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        screen.let_go()
     return report.exit_code
 
 

@@ -25,9 +25,13 @@ def console(*, err: bool = False) -> Console:
     """A console on standard output (or error)."""
     from rich.console import Console
 
+    class Honest(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # rich would end the process with a code that means something else here
+
     stream = sys.stderr if err else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS", "").isdigit() else _WITHOUT_TERMINAL
-    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
+    return Honest(file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
 
 
 def table(columns: Sequence[str], *, text: Sequence[str] = (), total: bool = False) -> Table:
@@ -53,6 +57,20 @@ def fill(target: Table, rows: Iterable[Sequence[str]], total: Sequence[str] | No
     if total is not None:
         target.add_row(*(Text(escaped(cell), style="bold") for cell in total))
     return target
+
+
+def plain() -> bool:
+    """Whether colour is unwanted."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+def let_go() -> None:
+    """Send what is still buffered nowhere where its reader has left; the interpreter would complain at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def bar(share: float, width: int = 20) -> str:

@@ -35,12 +35,14 @@ from inlay.errors import (
     RunStopped,
     StoreError,
     Transient,
+    Unreadable,
 )
 from inlay.payload import encode_fields, values_hash
 from inlay.types import CellState, Completion, FieldAnswer, HttpRequest, NewAnswer, Settlement, Usage
 
 MAX_TRIES = 6  # of one request in one run, rate limits not counted
 MAX_PAID_TRIES = 3  # of those, the ones that may have been paid
+MAX_UNREADABLE = 2  # a whole reply that is no answer was surely paid
 RAW_CAP = 64 * 1024
 REPAIRS = 1
 
@@ -197,7 +199,7 @@ class Asking:
         limited = isinstance(error, RateLimited)
         if not limited:
             ask.tries += 1
-        out_of_tries = ask.tries >= (MAX_PAID_TRIES if error.possibly_paid else MAX_TRIES)
+        out_of_tries = ask.tries >= _most_tries(error)
         patience = host.patience.rate_limit_s if limited else host.patience.overload_s
         if (
             lane.opening and isinstance(error, ConnectionFailed) and ask.tries >= MAX_PAID_TRIES
@@ -281,6 +283,13 @@ class Asking:
         wrapped = CellError(message[:300], possibly_paid=True)
         wrapped.kind = "internal"
         await self._refused(ask, self.passes[ask.pass_index], wrapped)
+
+
+def _most_tries(error: Transient) -> int:
+    """How often a request may fail this way in one run."""
+    if isinstance(error, Unreadable):
+        return MAX_UNREADABLE
+    return MAX_PAID_TRIES if error.possibly_paid else MAX_TRIES
 
 
 def _merge(part: PassWork, ask: Ask, reading: Reading) -> tuple[dict[str, FieldAnswer], CellState, tuple[str, ...]]:

@@ -18,7 +18,8 @@ from typing import Any
 import orjson
 
 from inlay.providers.lexical_choices import Found, Reading, choose_boolean, choose_label, choose_labels
-from inlay.providers.lexical_terms import Field, Index, read_fields
+from inlay.providers.lexical_fields import Field, read_fields
+from inlay.providers.lexical_index import Index
 from inlay.providers.lexical_text import Record
 from inlay.providers.lexical_values import choose_date, choose_number, choose_text, choose_texts
 from inlay.types import CallShape, Completion, Usage

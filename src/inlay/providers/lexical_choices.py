@@ -10,14 +10,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from inlay.providers.lexical_fields import NO, UNSTATED, YES, Field
+from inlay.providers.lexical_index import Hit
 from inlay.providers.lexical_quantities import Day, Quantity, find_quantities
-from inlay.providers.lexical_terms import MONEY, NO, UNIT_STEMS, UNSTATED, YES, Field, Hit
-from inlay.providers.lexical_text import Record, Sentence, fold, quote_span, stems_of
-from inlay.providers.lexical_words import stem
+from inlay.providers.lexical_text import Record, Sentence, quote_span, stems_of
 
 # Below this share of a phrase's weight a sentence does not speak for it; stricter where every label may be given.
 MIN_COVER = 0.3
-_CURRENCY = stem("currency")
 MIN_COVER_ALONE = 0.6
 # A second label this close to the first is a tie.
 TIE = 0.92
@@ -26,7 +25,7 @@ _CATCH_ALL = ("not_applicable", "none", "other", "others", "misc", "miscellaneou
 
 @dataclass(slots=True)
 class Found:
-    """What was found for one field. `span` is a source's name with the start and end of the quote in it."""
+    """What was found for one field: a value with its verbatim quote, or None with a reason."""
 
     value: Any = None
     confidence: float = 0.0
@@ -117,21 +116,17 @@ def _scores(one: Field, reading: Reading, floor: float) -> dict[int, tuple[float
 
 def choose_label(one: Field, reading: Reading) -> Found:
     """One label of an enum or of an explained scale."""
-    names = [fold(str(label)) for label in one.labels]
-    if set(names) & YES and set(names) & NO and set(names) <= YES | NO | UNSTATED:
-        return _choose_yes_or_no(one, reading, names)
-    if _CURRENCY in one.name_stems:
-        found = choose_currency(reading, frozenset(one.labels))
-        if found is not None:
-            return found
-    periods = [next((UNIT_STEMS[word] for word in stems_of(name) if word in UNIT_STEMS), None) for name in names]
-    if MONEY & set(one.name_stems) and all(p or name in UNSTATED for p, name in zip(periods, names, strict=True)):
-        return _choose_period(one, reading, periods) or _nothing(one, names)
+    if one.choice == "yes or no":
+        return _choose_yes_or_no(one, reading)
+    if one.choice == "period":
+        return _choose_period(one, reading) or _nothing(one)
+    if one.choice == "currency" and (found := choose_currency(reading, frozenset(one.labels))) is not None:
+        return found
     scores = _scores(one, reading, MIN_COVER)
     ranked = sorted(scores.items(), key=lambda item: (-item[1][0], item[0]))
     threshold = 0.35 if one.nullable else 0.0
     if not ranked or ranked[0][1][0] < threshold:
-        return _nothing(one, names)
+        return _nothing(one)
     label, (score, hit, cover) = ranked[0]
     second = ranked[1][1][0] if len(ranked) > 1 else 0.0
     if second >= TIE * score and one.nullable:
@@ -140,26 +135,26 @@ def choose_label(one: Field, reading: Reading) -> Found:
     return Found(one.labels[label], clamp(confidence), quote(hit.sentence, _at(hit)))
 
 
-def _choose_period(one: Field, reading: Reading, periods: list[str | None]) -> Found | None:
+def _choose_period(one: Field, reading: Reading) -> Found | None:
     """What pay is for: the period that stands beside a range of money, or else beside an amount."""
-    amounts = [quantity for quantity in reading.quantities() if quantity.period in periods and quantity.currency]
+    amounts = [quantity for quantity in reading.quantities() if quantity.period in one.periods and quantity.currency]
     if not amounts:
         return None
     best = max(amounts, key=lambda quantity: (quantity.is_range, reading.around(one, quantity.sentence)))
-    value = one.labels[periods.index(best.period)]
+    value = one.labels[one.periods.index(best.period)]
     return Found(value, 0.65 if best.is_range else 0.45, quote(best.sentence, best.start))
 
 
-def _nothing(one: Field, names: list[str]) -> Found:
+def _nothing(one: Field) -> Found:
     """No label was found: the one that says so, or null, or for a field that must have a value, the mildest."""
-    for i, name in enumerate(names):
+    for i, name in enumerate(one.folded):
         if name.replace(" ", "_").replace("-", "_") in UNSTATED:
             return Found(one.labels[i], 0.3)
     if one.nullable or not one.labels:
         return Found()
     for wanted in _CATCH_ALL:
-        if wanted in names:
-            return Found(one.labels[names.index(wanted)], 0.1)
+        if wanted in one.folded:
+            return Found(one.labels[one.folded.index(wanted)], 0.1)
     return Found(one.labels[0], 0.1)
 
 
@@ -200,14 +195,14 @@ def choose_boolean(one: Field, reading: Reading) -> Found:
     return Found(value, clamp(confidence), quote(hit.sentence, _at(hit)))
 
 
-def _choose_yes_or_no(one: Field, reading: Reading, names: list[str]) -> Found:
+def _choose_yes_or_no(one: Field, reading: Reading) -> Found:
     found = choose_boolean(one, reading)
     if found.value is None or found.quote is None:
-        unstated = next((i for i, name in enumerate(names) if name in UNSTATED), None)
+        unstated = next((i for i, name in enumerate(one.folded) if name in UNSTATED), None)
         if unstated is not None and found.reason == "not_stated":
             return Found(one.labels[unstated], 0.3)
     if found.value is not None:
-        found.value = one.labels[next(i for i, name in enumerate(names) if name in (YES if found.value else NO))]
+        found.value = one.labels[next(i for i, name in enumerate(one.folded) if name in (YES if found.value else NO))]
     return found
 
 

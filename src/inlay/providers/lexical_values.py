@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 
 from inlay.providers.lexical_choices import Found, Reading, choose_currency, clamp, quote, words_near
+from inlay.providers.lexical_fields import MONEY, ROLES_HIGH, ROLES_LOW, UNIT_STEMS, Field
 from inlay.providers.lexical_quantities import Quantity, find_days
-from inlay.providers.lexical_terms import MONEY, ROLES_HIGH, ROLES_LOW, UNIT_STEMS, Field
 from inlay.providers.lexical_text import Sentence, Source, stems_of
 from inlay.providers.lexical_words import is_stop, stem, weight_of
 

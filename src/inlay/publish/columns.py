@@ -53,7 +53,9 @@ def arrow_value(spec: FieldSpec, value: Any) -> Any:
             return dt.date.fromisoformat(value)
         if kind == "datetime":
             moment = dt.datetime.fromisoformat(value)
-            return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+            return moment.astimezone(dt.UTC) if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+        if kind == "number":
+            return float(value) if _fits(kind, value) else None
         if kind == "list":
             item = spec.item
             return [arrow_value(item, part) for part in value] if isinstance(value, list) else None
@@ -61,7 +63,7 @@ def arrow_value(spec: FieldSpec, value: Any) -> Any:
             if not isinstance(value, dict):
                 return None
             return {name: arrow_value(part, value.get(name)) for name, part in spec.fields.items()}
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return value if _fits(kind, value) else None
 

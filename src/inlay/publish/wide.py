@@ -8,6 +8,7 @@ given for another input than the row's present one is not published (`input_chan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,6 +39,16 @@ class _Reading:
     hash_column: str | None  # None: a column that it read is gone, so nothing can be compared
     upstream: tuple[str, ...]
     model: str
+
+
+def _shown(name: str, duckdb_type: str) -> str:
+    """A source column as it is published: as it is, but as text where Parquet has no such type."""
+    column = quote_ident(name)
+    if re.match(r"(INTERVAL|BIT|BIGNUM|UUID|JSON|TIME WITH TIME ZONE|ENUM\(.*\))$", duckdb_type, re.DOTALL):
+        return f"CAST({column} AS VARCHAR) AS {column}"
+    if re.search(r"\b(INTERVAL|UNION|BIGNUM)\b", duckdb_type):
+        return f"CAST(to_json({column}) AS VARCHAR) AS {column}"
+    return column
 
 
 class WideTable:
@@ -90,7 +101,9 @@ class WideTable:
             recipes = self._store.recipes(ref.pass_id) if ref.pass_id >= 0 else {}
             for number, text in recipes.items():
                 recipe = orjson.loads(text)
-                upstream = tuple(dict.fromkeys(name.partition(".")[0] for name in recipe["upstream"]))
+                # In the order of `upstream_passes`: by pass and field, which differs from the order of the joined names.
+                pairs = sorted(tuple(name.split(".", 1)) for name in recipe["upstream"])
+                upstream = tuple(dict.fromkeys(pair[0] for pair in pairs))
                 column = None
                 if all(name in self._types for name in recipe["inputs"]):
                     inputs = {name: self._types[name] for name in recipe["inputs"]}
@@ -106,7 +119,7 @@ class WideTable:
 
         spec = self._enrichment
         condition = condition_sql(spec.select, self._types)
-        parts = [quote_ident(name) for name in self._columns]
+        parts = [_shown(name, self._types[name]) for name in self._columns]
         parts.append(f"{key_sql(spec.source.key, self._types)} AS __inlay_k")
         parts.append(f"coalesce(({condition}), false) AS __inlay_s")
         parts += [f"{expression} AS {name}" for name, expression in self._hashes.items()]
@@ -116,10 +129,17 @@ class WideTable:
         except duckdb.Error as error:
             raise translate(error, self._title) from error
 
+    def _rows(self) -> Iterator[pa.RecordBatch]:
+        """The rows of the source. Arrow passes DuckDB's errors on as OSError, which here is never one of the target."""
+        try:
+            yield from self._reader
+        except (OSError, pa.ArrowException) as error:
+            raise translate(error, self._title) from error
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The table, in source order. May be read once."""
         number = len(self._columns)
-        for batch in self._reader:
+        for batch in self._rows():
             if batch.num_rows == 0:
                 continue
             keys: list[str] = batch.column(number).to_pylist()

@@ -7,10 +7,10 @@ nothing behind; the rows are exact copies (no cell is altered to please a spread
 from __future__ import annotations
 
 import contextlib
-import csv
 import datetime as dt
 import io
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -24,8 +24,10 @@ from inlay._version import __version__
 from inlay.errors import SpecError, TargetError
 
 ROW_GROUP = 65_536
+ROW_GROUP_BYTES = 128 * 1024 * 1024
 FORMATS = ("parquet", "csv", "jsonl")
 STDOUT = "-"
+_SPECIAL = re.compile(r'[,"\r\n\ufeff]|^\s|\s$').search
 
 
 def format_of(path: str | Path, declared: str | None = None) -> str:
@@ -51,7 +53,7 @@ def write(path: str | Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
                 "Parquet cannot be written to stdout", key="format", remedy="name a file, or use jsonl or csv"
             )
         return _WRITERS[kind](sys.stdout.buffer, schema, batches)
-    target = Path(path)
+    target = Path(os.path.realpath(path))  # a link stays one
     with _beside(target) as file:
         return _WRITERS[kind](file, schema, batches)
 
@@ -61,10 +63,12 @@ def _beside(target: Path) -> Iterator[IO[bytes]]:
     """A new file next to the target that takes its place at the end, or vanishes on any error."""
     if target.is_dir():
         raise TargetError(f"{target} is a folder", remedy="name a file in it, such as out.parquet")
-    part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    part = target.with_name(f".inlay-{secrets.token_hex(6)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
+            if target.exists():
+                part.chmod(target.stat().st_mode & 0o777)  # who may read the old table may read the new one
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -101,13 +105,14 @@ def _parquet(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatc
     schema = schema.with_metadata({**(schema.metadata or {}), b"inlay": __version__.encode()})
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         group: list[pa.RecordBatch] = []
-        held = 0
+        held = size = 0
         for batch in batches:
             group.append(batch)
             held += batch.num_rows
-            if held >= ROW_GROUP:
+            size += batch.nbytes
+            if held >= ROW_GROUP or size >= ROW_GROUP_BYTES:
                 writer.write_table(pa.Table.from_batches(group).cast(schema), row_group_size=held)
-                rows, held, group = rows + held, 0, []
+                rows, held, size, group = rows + held, 0, 0, []
         if group or not rows:
             table = pa.Table.from_batches(group, schema=group[0].schema if group else schema).cast(schema)
             writer.write_table(table, row_group_size=max(1, held))
@@ -117,9 +122,12 @@ def _parquet(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatc
 
 def _jsonl(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
     rows = 0
+    names = schema.names
     option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
     for batch in batches:
-        file.write(b"".join(orjson.dumps(row, default=_plain, option=option) for row in batch.to_pylist()))
+        columns = [_values(column) for column in batch.columns]
+        records = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+        file.write(b"".join([orjson.dumps(record, default=_plain, option=option) for record in records]))
         rows += batch.num_rows
     return rows
 
@@ -128,11 +136,10 @@ def _csv(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
     rows = 0
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     try:
-        writer = csv.writer(text, lineterminator="\r\n")
-        writer.writerow(schema.names)
+        text.write(",".join(map(_quoted, schema.names)) + "\r\n")
         for batch in batches:
-            columns = [batch.column(index).to_pylist() for index in range(batch.num_columns)]
-            writer.writerows([_cell(value) for value in row] for row in zip(*columns, strict=True))
+            columns = [[_cell(value) for value in _values(column)] for column in batch.columns]
+            text.write("".join([",".join(row) + "\r\n" for row in zip(*columns, strict=True)]))
             rows += batch.num_rows
         text.flush()
     finally:
@@ -140,17 +147,36 @@ def _csv(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
     return rows
 
 
-def _cell(value: Any) -> Any:
-    """A CSV cell: nested values as JSON, times in ISO 8601, booleans as true and false."""
+def _values(column: pa.Array) -> list[Any]:
+    """Python values; times that Python cannot hold (nanoseconds, the year 10000) as text."""
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError):
+        return column.cast(pa.string()).to_pylist()
+
+
+def _quoted(text: str) -> str:
+    """RFC 4180. An empty text is written as "", so that it is told apart from null."""
+    if not text or _SPECIAL(text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _cell(value: Any) -> str:
+    """A CSV cell: null as nothing, nested values as JSON, times in ISO 8601, booleans as true and false."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return _quoted(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):
-        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode()
+        return _quoted(orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode())
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, bytes):
         return value.hex()
-    return value
+    return _quoted(str(value))
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from inlay.errors import StoreError
 from inlay.stores import liveness
 from inlay.stores.accounts import LOST, STOPPED_LOST, scope_of, scopes
 from inlay.stores.records import AttemptRecord
-from inlay.types import Budget, Claimed, Held, RunRecord, Spending, Unaffordable
+from inlay.types import Budget, Claim, Claimed, Held, RunRecord, Spending, Unaffordable
 
 
 class Books:
@@ -95,16 +95,9 @@ class Books:
             del self._leases[attempt.fingerprint]
         self.attempts[attempt.attempt_id] = replace(attempt, closed_at=now, **changes)
 
-    def claim(
-        self, fingerprint: bytes, pass_id: int, reserve: int, run: RunRecord, budget: Budget | None, now: int
-    ) -> Claimed | Held | Unaffordable:
-        """Lease one address and reserve its worst case, if nobody holds it and the budget allows."""
-        held = self.held(fingerprint, run, now)
-        if held is not None:
-            return held
-        return self.unaffordable(reserve, run, budget, now) or Claimed(
-            self.open(fingerprint, pass_id, reserve, run, now)
-        )
+    def claim(self, wish: Claim, run: RunRecord, now: int) -> Claimed:
+        """Lease an address that is free and affordable."""
+        return Claimed(self.open(wish.fingerprint, wish.pass_id, wish.reserve_nusd, run, now))
 
     def held(self, fingerprint: bytes, run: RunRecord, now: int) -> Held | None:
         """Who else holds an address; a dead holder is buried on the way."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from inlay.errors import StoreError
+from inlay.stores import rows
 from inlay.stores.ledger import SUM_ATTEMPTS
 
 TABLES = ("passes", "recipes", "runs", "runners", "leases", "attempts", "answers", "cells", "history")
@@ -73,26 +74,24 @@ def _fold_attempts(con: sqlite3.Connection, enrichment: str, before_ms: int) -> 
 
 
 def _delete_lines(con: sqlite3.Connection) -> int:
-    """Delete the history lines of doomed answers, and link the lines around each to one another."""
-    _temporary(con, "doomed_lines", "seq INTEGER PRIMARY KEY, prev_seq INTEGER")
-    con.execute(
-        "INSERT INTO doomed_lines SELECT seq, prev_seq FROM history WHERE answer_id IN "
-        "(SELECT answer_id FROM doomed_answers)"
+    """Delete the history lines of doomed answers, and link the lines around them to one another.
+
+    The last line of a cell never goes: it is about the answer that the cell refers to, or about none.
+    """
+    chosen = "answer_id IN (SELECT answer_id FROM doomed_answers)"
+    doomed: dict[int, int | None] = dict(con.execute(f"SELECT seq, prev_seq FROM history WHERE {chosen}"))
+    after = con.execute(
+        f"SELECT {rows.HISTORY_COLUMNS} FROM history WHERE prev_seq IN (SELECT seq FROM history WHERE {chosen})"
     )
-    skip = (
-        "UPDATE {table} SET {link} = (SELECT d.prev_seq FROM doomed_lines d WHERE d.seq = {table}.{link}) "
-        "WHERE {link} IN (SELECT seq FROM doomed_lines)"
-    )
-    # Several doomed lines may follow one another: step back until nothing points at one any more. A cell whose every
-    # line goes keeps 0, the number of no line.
-    while con.execute(skip.format(table="history", link="prev_seq")).rowcount:
-        pass
-    con.execute("UPDATE doomed_lines SET prev_seq = 0 WHERE prev_seq IS NULL")
-    while con.execute(skip.format(table="cells", link="last_seq")).rowcount:
-        pass
-    count = con.execute("DELETE FROM history WHERE seq IN (SELECT seq FROM doomed_lines)").rowcount
-    _drop(con, "doomed_lines")
-    return count
+    linked: list[tuple[int | None, int, int]] = []
+    for row in after:
+        previous = row[1]
+        while previous in doomed:
+            previous = doomed[previous]
+        linked.append((previous, rows.history_sum((row[0], previous, *row[2:])), row[0]))
+    con.executemany("UPDATE history SET prev_seq = ?, check_sum = ? WHERE seq = ?", linked)
+    con.execute(f"DELETE FROM history WHERE {chosen}")
+    return len(doomed)
 
 
 def clear(

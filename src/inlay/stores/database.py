@@ -71,7 +71,7 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_NOTADB)
 def translate(error: Exception, path: Path) -> StoreError:
     """What a foreign error means for the store at `path`."""
     code = getattr(error, "sqlite_errorcode", None)
-    if code is None and "decode" in str(error).lower():
+    if isinstance(error, UnicodeDecodeError) or (code is None and "decode" in str(error).lower()):
         code = sqlite3.SQLITE_CORRUPT  # text that is not UTF-8: Inlay writes none
     if code is not None:
         what, remedy = _FAILURES.get(code & 0xFF, _FAILURES[sqlite3.SQLITE_ERROR])
@@ -158,7 +158,7 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError, struct.error, OSError) as error:
+        except (sqlite3.Error, UnicodeError, OverflowError, struct.error, OSError) as error:
             raise translate(error, self.path) from error
 
     def _ensure_open(self) -> None:

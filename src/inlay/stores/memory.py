@@ -145,18 +145,18 @@ class MemoryStore:
         with self._lock:
             now = self._now()
             self._books.run(run.run_id)
+            known = self.find_answers([wish.fingerprint for wish in claims if not wish.fresh])
+            wanted = [wish.fingerprint for wish in claims if wish.fingerprint not in known]
+            held = {fingerprint: self._books.held(fingerprint, run, now) for fingerprint in wanted}
             results: list[ClaimResult] = []
             stopped: Unaffordable | None = None
             for wish in claims:
-                known = {} if wish.fresh else self.find_answers([wish.fingerprint])
+                result: ClaimResult | None = held.get(wish.fingerprint) or stopped
                 if wish.fingerprint in known:
-                    results.append(Known(known[wish.fingerprint]))
-                elif stopped is not None:
-                    results.append(self._books.held(wish.fingerprint, run, now) or stopped)
-                else:
-                    result = self._books.claim(wish.fingerprint, wish.pass_id, wish.reserve_nusd, run, budget, now)
-                    stopped = result if isinstance(result, Unaffordable) else None
-                    results.append(result)
+                    result = Known(known[wish.fingerprint])
+                if result is None:
+                    result = stopped = self._books.unaffordable(wish.reserve_nusd, run, budget, now)
+                results.append(result or self._books.claim(wish, run, now))
             return results
 
     def release(self, attempt_ids: Sequence[int]) -> None:

@@ -67,7 +67,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE cells (pass_id INTEGER NOT NULL, key TEXT NOT NULL, recipe_id INTEGER NOT NULL, "
         "state TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, tries INTEGER NOT NULL, answer_id BIGINT, "
         "answered_at BIGINT NOT NULL, source_hash BLOB, input_hash BLOB, upstream_hash BLOB, values_hash BLOB, "
-        "updated_at BIGINT NOT NULL, check_sum BIGINT NOT NULL, last_seq BIGINT NOT NULL, "
+        "updated_at BIGINT NOT NULL, last_seq BIGINT NOT NULL, check_sum BIGINT NOT NULL, "
         "PRIMARY KEY (pass_id, key)) WITHOUT ROWID",
         "CREATE TABLE history (seq INTEGER NOT NULL PRIMARY KEY, prev_seq BIGINT, pass_id INTEGER NOT NULL, "
         "key TEXT NOT NULL, at BIGINT NOT NULL, run_id INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, "

@@ -19,7 +19,7 @@ CHUNK = 500  # values in one IN list
 _PLAIN, _ZLIB = b"\x00", b"\x01"
 _COMPRESS_ABOVE = 256
 
-_FIVE, _SIX, _SEVEN, _EIGHT = (struct.Struct(f"<{count}q").pack for count in (5, 6, 7, 8))
+_SIX, _EIGHT = (struct.Struct(f"<{count}q").pack for count in (6, 8))
 
 STATE_TEXT = {state: state.value for state in CellState}
 _STATE = {state.value: state for state in CellState}
@@ -38,19 +38,19 @@ SELECT_CONTENT = (
 )
 CELL_COLUMNS = (
     "pass_id, key, recipe_id, state, reason, message, tries, answer_id, answered_at, source_hash, input_hash, "
-    "upstream_hash, values_hash, updated_at, check_sum"
+    "upstream_hash, values_hash, updated_at, last_seq, check_sum"
 )
-CELL_WIDTH = 15
+CELL_WIDTH = 16
 UPSERT_CELL = (
-    f"INSERT INTO cells ({CELL_COLUMNS}, last_seq) VALUES ({', '.join('?' * 16)}) "
+    f"INSERT INTO cells ({CELL_COLUMNS}) VALUES ({', '.join('?' * 16)}) "
     "ON CONFLICT (pass_id, key) DO UPDATE SET recipe_id = excluded.recipe_id, state = excluded.state, "
     "reason = excluded.reason, message = excluded.message, tries = excluded.tries, answer_id = excluded.answer_id, "
     "answered_at = excluded.answered_at, source_hash = excluded.source_hash, input_hash = excluded.input_hash, "
     "upstream_hash = excluded.upstream_hash, values_hash = excluded.values_hash, updated_at = excluded.updated_at, "
-    "check_sum = excluded.check_sum, last_seq = excluded.last_seq"
+    "last_seq = excluded.last_seq, check_sum = excluded.check_sum"
 )
-HISTORY_COLUMNS = "seq, pass_id, key, at, run_id, state, reason, message, answer_id, check_sum"
-INSERT_HISTORY = f"INSERT INTO history ({HISTORY_COLUMNS}, prev_seq) VALUES ({', '.join('?' * 11)})"
+HISTORY_COLUMNS = "seq, prev_seq, pass_id, key, at, run_id, state, reason, message, answer_id, check_sum"
+INSERT_HISTORY = f"INSERT INTO history ({HISTORY_COLUMNS}) VALUES ({', '.join('?' * 11)})"
 
 
 def chunks(values: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
@@ -118,19 +118,18 @@ def input_sum(number: int, tokens: Sequence[int], latency_ms: int, stored_input:
 
 def cell_sum(row: Sequence[Any]) -> int:
     """CRC-32 over the CELL_COLUMNS but the last."""
-    pass_id, key, recipe, state, reason, message, tries, answer, answered, source, inputs, upstream, values, at = row[
-        :14
-    ]
+    pass_id, key, recipe, state, reason, message, tries, answer, answered = row[:9]
+    source, inputs, upstream, values, at, last = row[9:15]
     present = (source is not None) | (inputs is not None) << 1 | (upstream is not None) << 2
-    numbers = _SEVEN(pass_id, recipe, tries, -1 if answer is None else answer, answered, at, present)
+    numbers = _EIGHT(pass_id, recipe, tries, -1 if answer is None else answer, answered, at, last, present)
     hashes = numbers + (source or b"") + (inputs or b"") + (upstream or b"") + (values or b"")
     return zlib.crc32(hashes + f"{key}|{state}|{reason}|{message}".encode())
 
 
 def history_sum(row: Sequence[Any]) -> int:
     """CRC-32 over the HISTORY_COLUMNS but the last."""
-    seq, pass_id, key, at, run, state, reason, message, answer = row[:9]
-    numbers = _FIVE(seq, pass_id, at, run, -1 if answer is None else answer)
+    seq, previous, pass_id, key, at, run, state, reason, message, answer = row[:10]
+    numbers = _SIX(seq, -1 if previous is None else previous, pass_id, at, run, -1 if answer is None else answer)
     return zlib.crc32(numbers + f"{key}|{state}|{reason}|{message}".encode())
 
 
@@ -179,7 +178,7 @@ def hash_or_null(value: bytes) -> bytes | None:
 
 
 def cell_row(
-    write: CellWrite, answer_id: int | None, answered_at: int, values_hash: bytes | None, at_ms: int
+    write: CellWrite, answer_id: int | None, answered_at: int, values_hash: bytes | None, at_ms: int, seq: int
 ) -> tuple[Any, ...]:
     """A cell's new state as the CELL_COLUMNS."""
     row = (
@@ -197,13 +196,14 @@ def cell_row(
         hash_or_null(write.upstream_hash),
         values_hash,
         at_ms,
+        seq,
     )
     return (*row, cell_sum(row))
 
 
-def kept_row(present: Sequence[Any], write: CellWrite, at_ms: int) -> tuple[Any, ...]:
+def kept_row(present: Sequence[Any], write: CellWrite, at_ms: int, seq: int) -> tuple[Any, ...]:
     """A cell that keeps its answer and notes a failed refresh: reason, message, tries and time change alone."""
-    row = (*present[:4], write.reason, clean(write.message), write.tries, *present[7:13], at_ms)
+    row = (*present[:4], write.reason, clean(write.message), write.tries, *present[7:13], at_ms, seq)
     return (*row, cell_sum(row))
 
 
@@ -237,7 +237,7 @@ def stored_answer(row: Sequence[Any]) -> StoredAnswer:
 def stored_cell(row: Sequence[Any], answer: StoredAnswer | None) -> StoredCell:
     """CELL_COLUMNS (further columns are ignored) as a value, checked."""
     try:
-        matches = cell_sum(row) == row[14]
+        matches = cell_sum(row) == row[15]
     except _UNLIKE:
         matches = False
     if not matches:
@@ -273,12 +273,12 @@ def cell_with_answer(row: Sequence[Any]) -> StoredCell:
 def cell_event(row: Sequence[Any]) -> CellEvent:
     """HISTORY_COLUMNS as a value, checked."""
     try:
-        matches = history_sum(row) == row[9]
+        matches = history_sum(row) == row[10]
     except _UNLIKE:
         matches = False
     if not matches:
-        raise damaged(f"line {row[0]} of the history of row {row[2]!r}")
-    return CellEvent(row[0], row[3] / 1000, row[4], _STATE[row[5]], row[6], row[7], row[8])
+        raise damaged(f"line {row[0]} of the history of row {row[3]!r}")
+    return CellEvent(row[0], row[4] / 1000, row[5], _STATE[row[6]], row[7], row[8], row[9])
 
 
 def content_of(row: Sequence[Any]) -> tuple[bytes, bytes | None]:

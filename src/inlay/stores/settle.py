@@ -158,15 +158,16 @@ def _write_cells(
         place = (write.pass_id, write.key)
         present = kept.get(place) if write.keep_answer else None
         if present is not None:
-            row = kept_row(present, write, now_ms)
+            row = kept_row(present, write, now_ms, seq)
             answer_id = None
         else:
             answer_id, answered_at, values = _answer_of(write, answer, number, referred, now_ms)
-            row = cell_row(write, answer_id, answered_at, values, now_ms)
+            row = cell_row(write, answer_id, answered_at, values, now_ms, seq)
         if place in keeping:
             kept[place] = row  # another write of this group may keep it
         line = (
             seq,
+            last.get(place),
             write.pass_id,
             write.key,
             now_ms,
@@ -176,8 +177,8 @@ def _write_cells(
             row[5],
             answer_id,
         )
-        lines.append((*line, history_sum(line), last.get(place) or None))  # 0: its lines were pruned
-        cells.append((*row, seq))
+        lines.append((*line, history_sum(line)))
+        cells.append(row)
         last[place] = seq
         seq += 1
     con.executemany(INSERT_HISTORY, lines)

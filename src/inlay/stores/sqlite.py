@@ -250,10 +250,10 @@ class SqliteStore:
             lines = con.execute(
                 f"WITH RECURSIVE line AS (SELECT * FROM history WHERE seq = (SELECT last_seq FROM cells "
                 "WHERE pass_id = ? AND key = ?) UNION ALL SELECT h.* FROM history h JOIN line ON h.seq = line.prev_seq "
-                f"AND h.seq < line.seq) SELECT {rows.HISTORY_COLUMNS}, prev_seq FROM line ORDER BY seq",
+                f"AND h.seq < line.seq) SELECT {rows.HISTORY_COLUMNS} FROM line ORDER BY seq",
                 (pass_id, key),
             ).fetchall()
-        if (lines and lines[0][10] is not None) or any((row[1], row[2]) != (pass_id, key) for row in lines):
+        if (lines and lines[0][1] is not None) or any((row[2], row[3]) != (pass_id, key) for row in lines):
             raise StoreDamaged(
                 f"the history of row {key!r} in pass {pass_id} is broken", remedy="run `inlay store verify`"
             )
@@ -295,7 +295,7 @@ class SqliteStore:
             for row in chosen:
                 rows.stored_cell(row, None)  # damage is not signed anew
                 reason = ASKED_AGAIN if row[4] in TERMINAL_REASONS else row[4]
-                new = (*row[:4], reason, row[5], 0, *row[7:14])
+                new = (*row[:4], reason, row[5], 0, *row[7:15])
                 changed.append((reason, rows.cell_sum(new), row[0], row[1]))
             con.executemany(
                 "UPDATE cells SET reason = ?, tries = 0, check_sum = ? WHERE pass_id = ? AND key = ?", changed

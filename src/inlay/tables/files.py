@@ -53,6 +53,10 @@ class FileSource:
         """The rows as a parenthesised query; nothing is created on the connection."""
         return self._read[1]
 
+    def paths(self) -> list[Path]:
+        """The files as they are now, absolute; a target must be none of them."""
+        return [file.path for file in self._find()]
+
     def _find(self) -> list[SourceFile]:
         return find_files(self._spec.files, self._folder, self._spec.format)
 

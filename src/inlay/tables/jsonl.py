@@ -95,8 +95,9 @@ def _widen(columns: dict[str, str], shape: Mapping[str, Any], lines: str, con: d
             long = f"regexp_full_match({value}, '-?[0-9]{{19,}}')"
             if con.execute(f"SELECT bool_or({long}) FROM ({lines})").fetchall()[0][0]:
                 columns[name] = "VARCHAR"
-        elif kind not in _SCALARS.values():
-            found = con.execute(f"SELECT bool_or(regexp_matches({value}, '[0-9]{{19}}')) FROM ({lines})").fetchall()
+        elif "BIGINT" in kind or "DOUBLE" in kind:
+            long = f"regexp_matches({value}, '[:,\\[]\\s*-?[0-9]{{19}}')"
+            found = con.execute(f"SELECT bool_or({long}) FROM ({lines})").fetchall()
             if found[0][0]:
                 columns[name] = "JSON"
 

@@ -8,7 +8,6 @@ decomposition, so replacing every compatibility character by its NFKD and taking
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
@@ -25,17 +24,29 @@ _SHORT = "inlay_nfkc_widths"
 _WIDTHS = 0xFF00  # Halfwidth and Fullwidth Forms; FF01-FF9F all have a decomposition
 
 
+# Where characters with a decomposition can be: not among unified ideographs, Hangul syllables, private use.
+_RANGES = (
+    (0x80, 0x3400),
+    (0xA000, 0xAC00),
+    (0xD7A4, 0xD800),
+    (0xF900, 0x17000),
+    (0x18D00, 0x20000),
+    (0x2F800, 0x30000),
+)
+
+
 @cache
 def _decompositions() -> dict[int, str]:
     """Compatibility character to its NFKD, for each whose NFKD is not its NFD."""
     found: dict[int, str] = {}
-    for code in range(0x80, sys.maxunicode + 1):
-        char = chr(code)
-        # decomposition() first: much cheaper than normalising a million characters twice
-        if unicodedata.decomposition(char):
-            text = unicodedata.normalize("NFKD", char)
-            if text != unicodedata.normalize("NFD", char):
-                found[code] = text
+    for low, high in _RANGES:
+        for code in range(low, high):
+            char = chr(code)
+            # decomposition() first: much cheaper than normalising every character twice
+            if unicodedata.decomposition(char):
+                text = unicodedata.normalize("NFKD", char)
+                if text != unicodedata.normalize("NFD", char):
+                    found[code] = text
     return found
 
 

@@ -89,7 +89,7 @@ class Limits:
         """The rate-limit headers of every answer; none where nothing is limited."""
         out: list[tuple[str, str]] = []
         for bucket, noun, _ in self._each(0):
-            if bucket is not None:
+            if bucket is not None and self.spec.announce_limits:
                 out += bucket.headers(noun)
         if self.spec.lying_headers in ("remaining_negative", "rotate"):
             out = [(name, "-1" if "remaining" in name else value) for name, value in out] or [

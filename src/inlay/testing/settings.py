@@ -115,6 +115,7 @@ class SimulatorSpec(_Frozen):
 
     Limits: a bucket holds `burst_s` seconds' worth of its limit and starts full; tokens are counted at arrival, as
     prompt + `max_completion_tokens`. With `count_rejected` a call that was answered 429 uses its share all the same.
+    Without `announce_limits` no header tells of them.
     `prices` maps model to Price, "*" is every other. `bill_abandoned`: whether a provider charges for a call whose
     client left before the answer, or whose connection broke (generation goes on). `table` maps a regular expression,
     searched in the user message, to the answer; the first that is found answers, the schema otherwise.
@@ -129,6 +130,7 @@ class SimulatorSpec(_Frozen):
     tokens_per_minute: float | None = Field(default=None, gt=0)
     burst_s: float = Field(default=2.0, gt=0)
     count_rejected: bool = False
+    announce_limits: bool = True
     lying_headers: LyingHeaders | None = None
     faults: tuple[FaultRule, ...] = ()
     dribble_interval_s: float = Field(default=0.3, gt=0)

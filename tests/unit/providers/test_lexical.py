@@ -227,6 +227,11 @@ def test_a_number_with_an_explained_scale_is_a_choice() -> None:
     assert [one(text, **spec) for text in ("A quiet room", "It was loud.", "Tea")] == [1, 3, None]
 
 
+def test_numbers_that_only_look_like_a_scale_stay_inside_the_bounds() -> None:
+    spec = {"type": "integer", "min": 0, "max": 0, "nullable": False, "description": "1: low; 2: high"}
+    assert one("high", **spec) == 0
+
+
 def test_texts_from_inputs_lines_patterns_and_currencies() -> None:
     record = {"city": "São Paulo", "text": "Contact: Ms Adeyemi\nYour order is ORD-1234.\nIt cost €12.50 in all."}
     fields = {

@@ -11,10 +11,19 @@ import pytest
 
 from inlay.faultpoints import VARIABLE
 
-SCRIPT = "from inlay.faultpoints import reach\nfor i in range(5):\n    print(i, flush=True)\n    reach('a.b')\n    reach('c')"
+SCRIPT = """
+from inlay.faultpoints import reach
+for i in range(5):
+    print(i, flush=True)
+    reach('a.b')
+    reach('c')
+"""
+CASES = [("a.b", 1), ("a.b:3", 3), ("c:2", 2), ("other", 5), ("", 5), ("a.b:9", 5)]
 
 
-@pytest.mark.parametrize(("armed", "lines"), [("a.b", 1), ("a.b:3", 3), ("c:2", 2), ("other", 5), ("", 5), ("a.b:9", 5)])
+@pytest.mark.parametrize(
+    ("armed", "lines"), [("a.b", 1), ("a.b:3", 3), ("c:2", 2), ("other", 5), ("", 5), ("a.b:9", 5)]
+)
 def test_the_named_pass_is_deadly(armed: str, lines: int) -> None:
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT], env={**os.environ, VARIABLE: armed}, capture_output=True, text=True, check=False

@@ -10,7 +10,9 @@ import pytest
 
 from inlay.stores import liveness
 
-CHILD = "import sys, time; from inlay.stores.liveness import new_runner; print(new_runner(), flush=True); time.sleep(60)"
+CHILD = (
+    "import sys, time; from inlay.stores.liveness import new_runner; print(new_runner(), flush=True); time.sleep(60)"
+)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the lexical model looks for: the fields of an answer schema, turned into weighted phrases and one index.
+"""What the lexical model looks for: the fields of an answer schema, turned into weighted phrases.
 
 A label is found by the words of its name, by what the field's description says of it ("remote: work from anywhere;
 hybrid: some days on site") and by synonyms given there ("such as", "e.g.", "also called"). Words that few labels
@@ -9,15 +9,14 @@ What stays true: compiled once a pass from the schema alone; order never depends
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from inlay.providers.lexical_text import Record, Sentence, fold, is_joined, stems_of
-from inlay.providers.lexical_words import NEGATORS, is_stop, weight_of
+from inlay.providers.lexical_text import fold, is_joined, stems_of
+from inlay.providers.lexical_words import NEGATORS, is_stop, stem, weight_of
 
 # Labels that say "the text does not tell".
 UNSTATED = frozenset(
@@ -57,6 +56,7 @@ _MARKER = re.compile(
 )
 _PARTS = re.compile(r"\s*(?:,|;|/|\(|\)|\bor\b)\s*")
 _MEANS = r"[`'\"]?\s*(?::|=|—|–|\(|\s-\s|\bmeans\b)\s*"
+_LIST_END = re.compile(r"[.;)\n]")
 _END = re.compile(r"[;\n]|\.(?:\s|$)")
 _AT_MOST = re.compile(r"\b(?:at most|up to|max(?:imum)?(?: of)?)\s+(\d{1,6})\s+characters")
 # The limits in words that an answer schema's descriptions end with.
@@ -90,7 +90,11 @@ class Phrase:
 
 @dataclass(slots=True, eq=False)
 class Field:
-    """One field of the schema, compiled. `labels` are the values that a choice is made from."""
+    """One field of the schema, compiled. `labels` are the values that a choice is made from, `folded` their texts.
+
+    `choice` says how: by the labels' "words", as "yes or no", by the "currency" of amounts, or by their "period";
+    then `periods` holds each label's.
+    """
 
     name: str
     kind: str
@@ -99,6 +103,9 @@ class Field:
     number: int = -1
     wrapped: tuple[str, ...] = ()
     labels: tuple[Any, ...] = ()
+    folded: tuple[str, ...] = ()
+    choice: str = "words"
+    periods: tuple[str | None, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
     max_items: int | None = None
@@ -109,16 +116,6 @@ class Field:
     name_stems: tuple[str, ...] = ()
     context: dict[str, float] = field(default_factory=dict)
     phrases: list[Phrase] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Hit:
-    """A phrase found in a sentence: `cover` is the share of its weight that was found, 0..1."""
-
-    sentence: Sentence
-    phrase: Phrase
-    cover: float
-    at: int | None = None
 
 
 def read_fields(properties: Mapping[str, Mapping[str, Any]]) -> list[Field]:
@@ -199,7 +196,7 @@ def _synonyms(description: str) -> tuple[str, list[str]]:
     for match in _MARKER.finditer(description):
         if match.start() < position:
             continue
-        cut = re.compile(r"[.;)\n]").search(description, match.end())
+        cut = _LIST_END.search(description, match.end())
         end = cut.start() if cut else len(description)
         out += [part for part in re.split(r"\s*(?:,|/|\bor\b|\band\b)\s*", description[match.end() : end]) if part]
         rest.append(description[position : match.start()])
@@ -210,7 +207,6 @@ def _synonyms(description: str) -> tuple[str, list[str]]:
 
 def _compile_words(out: Field) -> Field:
     """Give a field its phrases: label by label, then its synonyms, then its context."""
-    out.phrases = []
     out.name_stems = tuple(dict.fromkeys(stems_of(out.name)))
     description = fold(out.description)
     if match := _AT_MOST.search(description):
@@ -218,20 +214,15 @@ def _compile_words(out: Field) -> Field:
     description = _LIMITS.sub("", description)
     if out.kind in ("integer", "number") and not out.labels:
         marks = [int(match[1]) for match in _SCALE.finditer(description)]
-        if len(marks) > 1 and marks == sorted(set(marks)) and marks[0] in (0, 1):
+        if len(marks) > 1 and marks == sorted(set(marks)) and marks[0] in (0, 1) and _inside(out, marks):
             out.labels = tuple(marks)  # a scale whose steps are explained is a choice
+    _settle_choice(out)
+    is_boolean = out.kind == "boolean" or out.choice == "yes or no"
     names = [str(label) for label in out.labels]
-    is_boolean = out.kind == "boolean" or _says_yes_or_no(names)
     intro, told = _explanations(description, names or (("true", "false") if is_boolean else ()))
     intro, synonyms = _synonyms(intro)
     if is_boolean:
-        truth = next((told[key] for key in ("true", "yes") if key in told), "")
-        lie = next((told[key] for key in ("false", "no") if key in told), "")
-        _add(out, 1, out.name, 1.0)
-        for words in [*synonyms, *_PARTS.split(truth)]:
-            _add(out, 1, words, 0.9)
-        for words in _PARTS.split(lie):
-            _add(out, 0, words, 0.9)
+        _add_yes_and_no(out, told, synonyms)
     elif out.labels:
         for i, label in enumerate(names):
             if out.kind == "enum":
@@ -243,6 +234,37 @@ def _compile_words(out: Field) -> Field:
         _add(out, 0, out.name, 1.0)
         for words in synonyms:
             _add(out, 1, words, 0.9)
+    _add_context(out, intro)
+    _weigh(out)
+    return out
+
+
+def _settle_choice(out: Field) -> None:
+    """Find out what kind of choice the labels offer."""
+    out.folded = tuple(fold(str(label)) for label in out.labels)
+    names = set(out.folded)
+    if names & YES and names & NO and names <= YES | NO | UNSTATED:
+        out.choice = "yes or no"
+    elif out.labels and stem("currency") in out.name_stems:
+        out.choice = "currency"
+    elif out.labels and MONEY & set(out.name_stems):
+        periods = [next((UNIT_STEMS[one] for one in stems_of(name) if one in UNIT_STEMS), None) for name in out.folded]
+        if all(period or name in UNSTATED for period, name in zip(periods, out.folded, strict=True)):
+            out.choice, out.periods = "period", tuple(periods)
+
+
+def _add_yes_and_no(out: Field, told: Mapping[str, str], synonyms: Iterable[str]) -> None:
+    truth = next((told[key] for key in ("true", "yes") if key in told), "")
+    lie = next((told[key] for key in ("false", "no") if key in told), "")
+    _add(out, 1, out.name, 1.0)
+    for words in [*synonyms, *_PARTS.split(truth)]:
+        _add(out, 1, words, 0.9)
+    for words in _PARTS.split(lie):
+        _add(out, 0, words, 0.9)
+
+
+def _add_context(out: Field, intro: str) -> None:
+    """The words of the name and of the description that no label claims."""
     labelled = {term for phrase in out.phrases if out.labels for term in phrase.terms}
     for weight, words in ((1.0, out.name_stems), (0.5, stems_of(intro))):
         for word in words:
@@ -253,13 +275,11 @@ def _compile_words(out: Field) -> Field:
             out.context.pop(word, None)
         if PAY & set(out.name_stems):
             out.context.update(dict.fromkeys(sorted(PAY), 1.0))
-    _weigh(out)
-    return out
 
 
-def _says_yes_or_no(names: list[str]) -> bool:
-    folded = {fold(name) for name in names}
-    return bool(folded & YES) and bool(folded & NO) and folded <= YES | NO | UNSTATED
+def _inside(one: Field, marks: list[int]) -> bool:
+    low, high = one.minimum, one.maximum
+    return (low is None or low <= marks[0]) and (high is None or marks[-1] <= high)
 
 
 def _add(out: Field, label: int, words: str, strength: float) -> None:
@@ -303,87 +323,3 @@ def _weigh(out: Field) -> None:
             rarity = math.log1p(count / len(shared[term])) if out.labels else 1.0
             phrase.terms[term] = (base * rarity) ** 2
         phrase.total = sum(phrase.terms.values()) if phrase.terms else math.log1p(count) ** 2
-
-
-# --- the index -----------------------------------------------------------------------------------------------------
-
-
-class Index:
-    """Finds the phrases of all fields in one walk over a record."""
-
-    def __init__(self, fields: Iterable[Field]) -> None:
-        self.fields: list[Field] = []
-        for one in fields:
-            self._enter(one)
-        self._postings: dict[str, list[tuple[Phrase, float]]] = {}
-        self._literals: list[tuple[str, Phrase]] = []
-        self._context: dict[str, list[tuple[int, float]]] = {}
-        for one in self.fields:
-            for phrase in one.phrases:
-                phrase.field_no = one.number
-                if phrase.literal is not None:
-                    self._literals.append((phrase.literal, phrase))
-                for term, weight in phrase.terms.items():
-                    self._postings.setdefault(term, []).append((phrase, weight))
-            for term, weight in one.context.items():
-                self._context.setdefault(term, []).append((one.number, weight))
-
-    def _enter(self, one: Field) -> None:
-        one.number = len(self.fields)
-        self.fields.append(one)
-        for part in (*one.fields, *((one.items,) if one.items is not None else ())):
-            self._enter(part)
-
-    def scan(self, record: Record) -> tuple[list[list[Hit]], list[dict[Sentence, float]]]:
-        """For each field by number: its hits, and how much of its context each sentence carries."""
-        hits: list[list[Hit]] = [[] for _ in self.fields]
-        context: list[dict[Sentence, float]] = [{} for _ in self.fields]
-        postings, around = self._postings.get, self._context.get
-        for sentence in record.units:
-            found: dict[Phrase, float] = {}
-            more: set[Phrase] = set()
-            stems = sentence.stems()
-            joined = [a + b for a, b in itertools.pairwise(stems)]
-            for one in dict.fromkeys(stems + joined):
-                if (entries := postings(one)) is not None:
-                    for phrase, weight in entries:
-                        if phrase in found:
-                            more.add(phrase)
-                            found[phrase] += weight
-                        else:
-                            found[phrase] = weight
-                if (nearby := around(one)) is not None:
-                    for number, weight in nearby:
-                        context[number][sentence] = context[number].get(sentence, 0.0) + weight
-            for phrase, weight in found.items():
-                if phrase.strength < 1.0 and len(phrase.terms) > 1 and phrase not in more:
-                    continue  # one word of an explanation is not what it explains
-                hits[phrase.field_no].append(Hit(sentence, phrase, min(1.0, weight / phrase.total)))
-        self._find_literals(record, hits)
-        return hits, context
-
-    def _find_literals(self, record: Record, hits: list[list[Hit]]) -> None:
-        for source in record.sources:
-            present = [(literal, phrase) for literal, phrase in self._literals if literal in source.folded]
-            if not present:
-                continue
-            for sentence in record.units:
-                if sentence.source is source:
-                    for literal, phrase in present:
-                        if (at := _find(source.folded, literal, sentence.start, sentence.end)) >= 0:
-                            hits[phrase.field_no].append(Hit(sentence, phrase, 1.0, at))
-
-
-def _find(text: str, literal: str, start: int, end: int) -> int:
-    """Where a literal stands in text[start:end]: as words of its own, unless its script writes words together."""
-    joined = is_joined(literal)
-    at = text.find(literal, start, end)
-    while at >= 0 and not joined and not _stands_alone(text, at, at + len(literal)):
-        at = text.find(literal, at + 1, end)
-    return at
-
-
-def _stands_alone(text: str, start: int, end: int) -> bool:
-    before = text[start - 1] if start else " "
-    after = text[end] if end < len(text) else " "
-    return not (before.isalnum() and text[start].isalnum()) and not (after.isalnum() and text[end - 1].isalnum())
