@@ -1,15 +1,8 @@
-"""Planning at scale: nothing to do in ten million rows, one row more in a million, beside bare DuckDB.
-
-    python -m bench.planning ROWS.parquet CELLS.parquet
-
-is the floor: one DuckDB statement over two Parquet files that scans, hashes and joins. It finds neither double keys
-nor failed cells and reads its cells from Parquet, which is the fastest way there is, instead of from the store.
-"""
+"""Planning at scale: nothing to do in ten million rows, one row more in a million, beside bare DuckDB."""
 
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +70,7 @@ def _pair(ours: list[Finished], bare: list[Finished], figure: str, unit: str) ->
 
 
 def _floor(folder: Path) -> Finished:
-    return child(["-m", "bench.planning", "rows/*.parquet", "cells.parquet"], folder=folder)
+    return child(["-m", "bench.floor_plan", "rows/*.parquet", "cells.parquet"], folder=folder)
 
 
 def _prepare(folder: Path, rows: int, endpoint: str) -> None:
@@ -140,22 +133,3 @@ def _cells(con: Any) -> Iterator[tuple[str, bytes, bytes, bytes]]:
         for key, text in found:
             digest = bytes.fromhex(text)
             yield key, digest, digest, digest
-
-
-def _bare_join(rows: str, cells: str) -> None:
-    """The floor itself, in this process."""
-    import duckdb
-
-    con = duckdb.connect()
-    con.execute("SET memory_limit = '1GB'")
-    found = con.execute(
-        "SELECT count(*) FROM (SELECT CAST(id AS VARCHAR) AS k, left(sha256('s' || strlen(text) || ':' || text || ';'),"
-        f" 32) AS h FROM '{rows}') s LEFT JOIN '{cells}' c ON c.key = s.k "
-        "WHERE c.source_hash IS NULL OR c.source_hash <> s.h"
-    ).fetchall()
-    if found[0][0] > 1:
-        raise SystemExit(f"the floor finds {found[0][0]} changed rows")
-
-
-if __name__ == "__main__":
-    _bare_join(sys.argv[1], sys.argv[2])

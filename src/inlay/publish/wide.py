@@ -101,7 +101,7 @@ class WideTable:
             recipes = self._store.recipes(ref.pass_id) if ref.pass_id >= 0 else {}
             for number, text in recipes.items():
                 recipe = orjson.loads(text)
-                # In the order of `upstream_passes`: by pass and field, which differs from the order of the joined names.
+                # In the order of `upstream_passes`: by pass, then field; the joined names may sort otherwise ("a-b.x").
                 pairs = sorted(tuple(name.split(".", 1)) for name in recipe["upstream"])
                 upstream = tuple(dict.fromkeys(pair[0] for pair in pairs))
                 column = None
