@@ -26,5 +26,5 @@ if [ ! -x "$folder/bin/python" ] || ! "$folder/bin/python" -m pip --version >/de
     fi
 fi
 echo "Installing packages from $requirements …"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$requirements"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+"$folder/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$requirements"
+"$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .

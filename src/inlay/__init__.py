@@ -12,14 +12,15 @@ provider for tests in `inlay.testing`.
 
 from __future__ import annotations
 
-import importlib
 import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 from inlay._version import __version__
 
+# As in `typing`, whose import would cost more than all the rest.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from inlay.errors import (
         InlayError,
         PlanError,
@@ -91,14 +92,16 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'inlay' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-class _Face(ModuleType):
+class _Face(type(sys)):
     """The verb `plan` shares its name with the room `inlay.plan`, which the import system would put in its place."""
 
     @property
@@ -106,7 +109,7 @@ class _Face(ModuleType):
         return __getattr__("plan")
 
     @plan.setter
-    def plan(self, room: ModuleType) -> None:
+    def plan(self, room: Any) -> None:
         """Leave the verb where it is; `from inlay.plan.plan import …` finds the room without this attribute."""
 
 

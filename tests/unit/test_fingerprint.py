@@ -30,6 +30,7 @@ from inlay.fingerprint import (
     upstream_hash,
 )
 from inlay.fingerprint_sql import canonical_row_sql, canonical_sql, hash_sql, key_sql, quote_ident, value_sql
+from inlay.tables import nfkc
 from inlay.tables.sql import connect, prepare
 
 STEPS: list[tuple[str, ...]] = [
@@ -183,6 +184,29 @@ def test_a_nul_does_not_end_a_text(con):
         in_sql, in_python = both(con, pa.table({"c": texts}), "VARCHAR", steps)
         assert in_sql == in_python
         assert len(set(in_sql)) == (len(texts))
+
+
+@pytest.mark.parametrize(("before", "after"), [("", ""), ("a\u0323", "\u0301"), ("\u0301\0", "ｶﾞ")])
+def test_nfkc_is_the_same_for_every_character(con, before, after):
+    spans = [
+        (0x1, 0x4000),
+        (0xA000, 0xB000),
+        (0xD7A0, 0xD800),
+        (0xF900, 0x18000),
+        (0x1B000, 0x1FC00),
+        (0x2F7F0, 0x2FB00),
+    ]
+    codes = [code for low, high in spans for code in range(low, high)]
+    texts = [f"{before}{chr(code)}{after}" for code in codes if unicodedata.category(chr(code)) != "Cn"]
+    con.register("t", pa.table({"c": texts}))
+    found = con.execute("SELECT inlay_nfkc(c) AS c FROM t").to_arrow_table()["c"].to_pylist()
+    expected = [unicodedata.normalize("NFKC", text) for text in texts]
+    assert [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]] == []
+
+
+def test_no_character_with_a_decomposition_is_left_out():
+    everywhere = {code for code in range(0x110000) if unicodedata.decomposition(chr(code)).startswith("<")}
+    assert everywhere <= {*nfkc._decompositions(), 0xA0} | {code for code in everywhere if code < 0x80}
 
 
 def test_one_number_has_one_form():

@@ -10,8 +10,6 @@ from inlay.cli.options import command_line
 from inlay.types import Reason
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from inlay.plan.plan import PassPlan, Plan
 
 _REASONS = {
@@ -26,20 +24,20 @@ _REASONS = {
 }
 
 
-def draw(out: Console, plan: Plan, file: str, *, refreshed: bool) -> None:
+def draw(out: screen.Page, plan: Plan, file: str, *, refreshed: bool) -> None:
     """The whole plan."""
-    out.print(words.escaped(rows_line(plan)))
+    out.line(rows_line(plan))
     if plan.missing:
-        out.print(words.escaped(_missing_line(plan)))
-    out.print()
-    out.print(_reasons_table(plan))
-    out.print()
-    out.print(_price_table(plan))
+        out.line(_missing_line(plan))
+    out.line()
+    out.table(_reasons_table(plan))
+    out.line()
+    out.table(_price_table(plan))
+    out.line()
     if plan.minutes is not None:
-        out.print(f"\nabout {words.duration(plan.minutes * 60)} at the configured limits")
-    out.print()
+        out.line(f"about {words.duration(plan.minutes * 60)} at the configured limits")
     for line in _remarks(plan, file, refreshed):
-        out.print(words.escaped(line), soft_wrap=True)
+        out.line(line)
 
 
 def rows_line(plan: Plan) -> str:

@@ -11,36 +11,30 @@ from inlay.cli import screen, words
 from inlay.cli.options import command_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from inlay.project.report import Report
     from inlay.spec.model import Enrichment
 
 COLUMNS = ("done", "reused", "unchanged", "partial", "failed", "skipped", "pending")
 
 
-def draw(out: Console, report: Report, enrichment: Enrichment, file: str) -> None:
+def draw(out: screen.Page, report: Report, enrichment: Enrichment, file: str) -> None:
     """The whole summary."""
     summary = report.summary
     if report.plan.nothing_to_do:
         why = "the limit is 0" if report.plan.rows_to_do else "every selected row is taken care of"
-        out.print(words.escaped(f"{report.enrichment}: nothing to do: {why}"))
+        out.line(f"{report.enrichment}: nothing to do: {why}")
     else:
-        out.print(
-            words.escaped(
-                f"{report.enrichment}: {words.count(summary['rows_done'])} of {words.counted(summary['rows'], 'row')} "
-                f"in {words.duration(report.seconds)}"
-            )
-        )
-        out.print()
-        out.print(_cells_table(summary["passes"]))
-        out.print()
+        rows = f"{words.count(summary['rows_done'])} of {words.counted(summary['rows'], 'row')}"
+        out.line(f"{report.enrichment}: {rows} in {words.duration(report.seconds)}")
+        out.line()
+        out.table(_cells_table(summary["passes"]))
+        out.line()
     for line in (*_trouble(summary), *_money(report), *_published(report, enrichment)):
-        out.print(words.escaped(line), soft_wrap=True)
+        out.line(line)
     for note in report.notes:
-        out.print(words.escaped(f"note: {note}"), soft_wrap=True)
+        out.line(f"note: {note}")
     for line in _next(report, file):
-        out.print(words.escaped(line), soft_wrap=True)
+        out.line(line)
 
 
 def stopped_line(report: Report) -> str:

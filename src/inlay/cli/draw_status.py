@@ -9,8 +9,6 @@ from inlay.cli import screen, words
 from inlay.cli.options import command_line, shown_key
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from inlay.project.report import PassStatus, Status
     from inlay.spec.model import Enrichment
 
@@ -20,13 +18,13 @@ _MESSAGE = 160
 _KEY = 60
 
 
-def draw(out: Console, status: Status, enrichment: Enrichment, file: str) -> None:
+def draw(out: screen.Page, status: Status, enrichment: Enrichment, file: str) -> None:
     """The whole status."""
-    out.print(words.escaped(f"{status.enrichment}, answers in {status.store}"), soft_wrap=True)
+    out.line(f"{status.enrichment}, answers in {status.store}")
     for note in status.notes:
-        out.print(words.escaped(f"note: {note}"), soft_wrap=True)
+        out.line(f"note: {note}")
     if not any(part.states for part in status.passes):
-        out.print(words.escaped(f"no run has reached a row yet; next: {command_line('plan', file)}"), soft_wrap=True)
+        out.line(f"no run has reached a row yet; next: {command_line('plan', file)}")
     else:
         _section(out, "Cells that runs have reached", _cells_table(status.passes))
         _failures(out, status, enrichment, file)
@@ -36,10 +34,9 @@ def draw(out: Console, status: Status, enrichment: Enrichment, file: str) -> Non
         _section(out, "Last runs", _runs_table(status.runs))
 
 
-def _section(out: Console, title: str, content: screen.Table) -> None:
-    out.print()
-    out.print(title, style="bold")
-    out.print(content)
+def _section(out: screen.Page, title: str, content: screen.Table) -> None:
+    out.title(title)
+    out.table(content)
 
 
 def _cells_table(passes: tuple[PassStatus, ...]) -> screen.Table:
@@ -75,21 +72,20 @@ def _title(state: str) -> str:
     return state.replace("_", " ")
 
 
-def _failures(out: Console, status: Status, enrichment: Enrichment, file: str) -> None:
+def _failures(out: screen.Page, status: Status, enrichment: Enrichment, file: str) -> None:
     if not any(part.kinds for part in status.passes):
         return
-    out.print()
-    out.print("Not answered", style="bold")
+    out.title("Not answered")
     for part in status.passes:
         if part.kinds:
-            out.print(words.escaped(f"{part.name}: ") + words.kinds(dict(part.kinds)), soft_wrap=True)
+            out.line(f"{part.name}: {words.kinds(dict(part.kinds))}")
         for key, kind, message in part.examples:
             shown = words.escaped(shown_key(enrichment, key), _KEY)
-            out.print(f"  {shown}: {words.escaped(kind)}: {words.escaped(message, _MESSAGE)}", soft_wrap=True)
+            out.line(f"  {shown}: {kind}: {words.escaped(message, _MESSAGE)}")
     more = (
         f"next: {command_line('run', file)} asks again what may still succeed; {command_line('retry', file)} all of it"
     )
-    out.print(words.escaped(more), soft_wrap=True)
+    out.line(more)
 
 
 def _cost_table(ledger: tuple[Mapping[str, Any], ...]) -> screen.Table:

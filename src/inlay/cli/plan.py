@@ -32,4 +32,4 @@ def plan(declaration: str, limit: int | None, refresh: str | None, as_json: bool
     if as_json:
         screen.print_json(found.to_json())
         return
-    draw_plan.draw(screen.console(), found, declaration, refreshed=refresh is not None)
+    draw_plan.draw(screen.Page(), found, declaration, refreshed=refresh is not None)

@@ -165,8 +165,8 @@ class Progress:
         """Calls that are open now."""
         return 0 if self._gauges is None else self._gauges.in_flight()
 
-    def close(self) -> None:
-        """Take the display away. Idempotent."""
+    def close(self, *, unfinished: bool = False) -> None:
+        """Take the display away; `unfinished` leaves a last line of figures, for a run without a report. Idempotent."""
         self._ended.set()
         if self._live is not None:
             with contextlib.suppress(OSError, ValueError):
@@ -175,10 +175,7 @@ class Progress:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-
-    def say_where_it_is(self) -> None:
-        """The figures of now as one line, where a run has begun that gave no report."""
-        if self._meter is not None:
+        if unfinished and self._meter is not None:
             self.say(line(self._meter.read()))
 
     def say(self, text: str) -> None:

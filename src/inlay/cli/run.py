@@ -89,7 +89,7 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
     from inlay import project
     from inlay.cli import screen
     from inlay.cli.progress import Progress
-    from inlay.errors import Interrupted
+    from inlay.errors import InlayError, Interrupted
     from inlay.project.running import RunOptions
 
     display = _Display(order, enrichment, Progress(quiet=order.quiet))
@@ -105,20 +105,21 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
         interrupts=True,
         publish=order.publish,
     )
-    report = None
     try:
         report = project.run(enrichment, choices)
     except KeyboardInterrupt:
         if not display.watching:
             raise
+        display.progress.close(unfinished=True)
         raise Interrupted(
             "stopped at once: what was answered is saved, calls in flight are counted as paid",
             remedy=f"{options.command_line('run', order.file)} goes on",
         ) from None
+    except InlayError:
+        display.progress.close(unfinished=True)
+        raise
     finally:
         display.progress.close()
-        if report is None:
-            display.progress.say_where_it_is()
     # The run is over and kept, whoever still reads: its exit code must say how it went.
     try:
         _sum_up(report, order, enrichment, display)
@@ -185,9 +186,9 @@ def _dry_run(file: str, limit: int | None, refresh: str | None, *, as_json: bool
     if as_json:
         screen.print_json(plan.to_json())
         return
-    out = screen.console()
+    out = screen.Page()
     draw_plan.draw(out, plan, file, refreshed=refresh is not None)
-    out.print("dry run: nothing was sent, nothing was written")
+    out.line("dry run: nothing was sent, nothing was written")
 
 
 def _sum_up(report: Report, order: Order, enrichment: Enrichment, display: _Display) -> None:
@@ -197,6 +198,6 @@ def _sum_up(report: Report, order: Order, enrichment: Enrichment, display: _Disp
     if order.as_json:
         screen.print_json(report.to_json())
     elif not order.quiet:
-        draw_report.draw(screen.console(), report, enrichment, order.file)
+        draw_report.draw(screen.Page(), report, enrichment, order.file)
     if report.stopped is not None:
         click.echo(draw_report.stopped_line(report), err=True)

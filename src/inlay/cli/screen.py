@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from inlay.cli.words import escaped, json_escaped
 
 if TYPE_CHECKING:
@@ -32,6 +34,27 @@ def console(*, err: bool = False) -> Console:
     stream = sys.stderr if err else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS", "").isdigit() else _WITHOUT_TERMINAL
     return Honest(file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+class Page:
+    """Lines and tables on standard output. Lines are escaped here; rich is imported for the first table."""
+
+    def __init__(self) -> None:
+        self._console: Console | None = None
+
+    def line(self, text: str = "") -> None:
+        """One line of text."""
+        click.echo(escaped(text))
+
+    def title(self, text: str) -> None:
+        """A heading, after an empty line."""
+        click.echo("\n" + click.style(escaped(text), bold=True), color=False if plain() else None)
+
+    def table(self, content: Table) -> None:
+        """A table from `table` and `fill`."""
+        if self._console is None:
+            self._console = console()
+        self._console.print(content)
 
 
 def table(columns: Sequence[str], *, text: Sequence[str] = (), total: bool = False) -> Table:

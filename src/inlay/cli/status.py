@@ -29,4 +29,4 @@ def status(declaration: str, as_json: bool) -> None:
     if as_json:
         screen.print_json(found.to_json())
         return
-    draw_status.draw(screen.console(), found, enrichment, declaration)
+    draw_status.draw(screen.Page(), found, enrichment, declaration)

@@ -47,9 +47,7 @@ def stats(declaration: str, as_json: bool) -> None:
         screen.print_json(found)
         return
     target = screen.table(["what", "how much"], text=["what"])
-    screen.console().print(
-        screen.fill(target, [[name.replace("_", " "), _amount(name, found[name])] for name in found])
-    )
+    screen.Page().table(screen.fill(target, [[name.replace("_", " "), _amount(name, found[name])] for name in found]))
 
 
 @store.command(context_settings=options.CONTEXT)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Declaration = str | Path | Enrichment
 
-__all__ = ["clear", "export", "plan", "prune", "retry", "run", "stats", "status", "verify"]
+__all__ = ["clear", "export", "plan", "prune", "retry", "run", "show", "stats", "status", "verify"]
 
 
 def plan(declaration: Declaration, *, limit: int | None = None, refresh: Sequence[str] = ()) -> Plan:
@@ -149,6 +149,16 @@ def export(declaration: Declaration, target: str | Path, *, format: str | None =
     with Session(declaration) as session:
         session.check()
         return publish(session, session.refs(), target, format=format)
+
+
+def show(declaration: Declaration, *, limit: int = 10) -> list[dict[str, Any]]:
+    """The first rows of the wide table as plain values, by column name, in source order. Pays nothing."""
+    from inlay.project.publishing import first_rows
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        session.check()
+        return first_rows(session, session.refs(), limit)
 
 
 def stats(declaration: Declaration) -> dict[str, Any]:

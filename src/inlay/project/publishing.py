@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inlay.faultpoints import reach
 from inlay.project.session import Session
@@ -20,15 +21,31 @@ if TYPE_CHECKING:
 def publish(session: Session, refs: Sequence[PassRef], target: str | Path, *, format: str | None = None) -> int:
     """Write the wide table to a file or to stdout (`-`); the number of rows. Idempotent, atomic for files, free."""
     format_of(target, format)
-    con = connect()
-    try:
-        prepare(con)
-        passes = list(zip(session.passes, refs, strict=True))
-        table = WideTable(session.enrichment, session.source, session.store(), passes, con)
+    with _table(session, refs) as table:
         reach("publish.before_write")
         rows = write(target, table.schema, _passing(table), format=format)
         reach("publish.after_write")
         return rows
+
+
+def first_rows(session: Session, refs: Sequence[PassRef], limit: int) -> list[dict[str, Any]]:
+    """The first rows of the wide table, by column name."""
+    rows: list[dict[str, Any]] = []
+    with _table(session, refs) as table:
+        for batch in table.batches():
+            rows.extend(batch.slice(0, limit - len(rows)).to_pylist())
+            if len(rows) >= limit:
+                break
+    return rows
+
+
+@contextmanager
+def _table(session: Session, refs: Sequence[PassRef]) -> Iterator[WideTable]:
+    con = connect()
+    try:
+        prepare(con)
+        passes = list(zip(session.passes, refs, strict=True))
+        yield WideTable(session.enrichment, session.source, session.store(), passes, con)
     finally:
         con.close()
 

@@ -7,7 +7,7 @@ the row's present input, and a null always has its reason beside it (unless `out
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,42 +40,65 @@ def arrow_type(spec: FieldSpec) -> pa.DataType:
     return _SCALARS[spec.type]
 
 
-def arrow_value(spec: FieldSpec, value: Any) -> Any:
-    """A stored value (JSON-shaped) as Arrow wants it: dates and times parsed, the rest as it is.
+def converter(spec: FieldSpec) -> Callable[[Any], Any]:
+    """Compile a field: the result turns a stored value (JSON-shaped) into what Arrow wants.
 
     An answer of an older recipe may have another shape; what does not fit the present type is given back as None.
     """
-    if value is None:
+    if spec.type == "list":
+        item = converter(spec.item)
+        return lambda value: [item(part) for part in value] if isinstance(value, list) else None
+    if spec.type == "object":
+        parts = [(name, converter(part)) for name, part in spec.fields.items()]
+        return lambda value: {name: part(value.get(name)) for name, part in parts} if isinstance(value, dict) else None
+    return _CONVERTERS.get(spec.type, _text)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _boolean(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _integer(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+        return value
+    return None
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    kind = spec.type
     try:
-        if kind == "date":
-            return dt.date.fromisoformat(value)
-        if kind == "datetime":
-            moment = dt.datetime.fromisoformat(value)
-            return moment.astimezone(dt.UTC) if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
-        if kind == "number":
-            return float(value) if _fits(kind, value) else None
-        if kind == "list":
-            item = spec.item
-            return [arrow_value(item, part) for part in value] if isinstance(value, list) else None
-        if kind == "object":
-            if not isinstance(value, dict):
-                return None
-            return {name: arrow_value(part, value.get(name)) for name, part in spec.fields.items()}
+        return float(value)  # Arrow refuses a whole number that a double does not hold exactly
+    except OverflowError:
+        return None
+
+
+def _date(value: Any) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _datetime(value: Any) -> dt.datetime | None:
+    try:
+        moment = dt.datetime.fromisoformat(value)
+        return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
     except (TypeError, ValueError, OverflowError):
         return None
-    return value if _fits(kind, value) else None
 
 
-def _fits(kind: str, value: Any) -> bool:
-    if kind == "boolean":
-        return isinstance(value, bool)
-    if kind == "integer":
-        return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
-    if kind == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, str)
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "boolean": _boolean,
+    "integer": _integer,
+    "number": _number,
+    "date": _date,
+    "datetime": _datetime,
+}
 
 
 @dataclass(slots=True)
@@ -93,10 +116,7 @@ class PassColumns:
     def __init__(self, spec: PassSpec, output: OutputSpec) -> None:
         self.spec = spec
         self._output = output
-        self._fields = [
-            (name, part, arrow_type(part), part.type in ("date", "datetime", "list", "object"))
-            for name, part in spec.fields.items()
-        ]
+        self._fields = [(name, part, arrow_type(part), converter(part)) for name, part in spec.fields.items()]
 
     def schema(self) -> list[pa.Field]:
         """The columns, in the order in which `arrays` gives them."""
@@ -129,11 +149,8 @@ class PassColumns:
         output = self._output
         for name, part, kind, convert in self._fields:
             answers = [row[0].get(name) for row in rows]
-            values = [None if answer is None else arrow_value(part, answer.value) for answer in answers]
-            if not convert:
-                out.append(pa.array(values, type=kind))
-            else:
-                out.append(pa.array(values, type=kind, from_pandas=False))
+            values = [None if answer is None else convert(answer.value) for answer in answers]
+            out.append(pa.array(values, type=kind))
             if part.confidence and output.confidence:
                 out.append(pa.array([None if a is None else a.confidence for a in answers], type=pa.float64()))
             if part.evidence and output.evidence:

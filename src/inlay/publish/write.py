@@ -61,10 +61,10 @@ def write(path: str | Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[IO[bytes]]:
     """A new file next to the target that takes its place at the end, or vanishes on any error."""
-    if target.is_dir():
-        raise TargetError(f"{target} is a folder", remedy="name a file in it, such as out.parquet")
     part = target.with_name(f".inlay-{secrets.token_hex(6)}.part")
     try:
+        if target.is_dir():
+            raise TargetError(f"{target} is a folder", remedy="name a file in it, such as out.parquet")
         target.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
             if target.exists():
@@ -77,7 +77,8 @@ def _beside(target: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise TargetError(f"cannot write {target}: {error.strerror or error}", remedy=_remedy(error)) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the error that counts is the first one
+            part.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
