@@ -102,7 +102,7 @@ class Store(Protocol):
     def claim(self, claims: Sequence[Claim], *, run: RunRecord, budget: Budget | None) -> list[ClaimResult]:
         """Lease addresses and reserve their worst case, in the order given; one result each. Atomic, durable.
 
-        An address answered whole (`done`) is Known unless the claim is `fresh`; one leased by a live other runner
+        An address answered whole (`done`) at or after the claim's `since` is Known; one leased by a live other runner
         is Held; one whose reservation would pass the cap is Unaffordable, and so are all that follow it in this
         call. Claiming costs no money; what follows a Claimed does. The same address twice in one call is an error.
         """
@@ -149,8 +149,11 @@ class Store(Protocol):
         """The raw text of an answer that was not whole (capped), or None."""
         ...
 
-    def scan_cells(self, pass_id: int) -> Iterator[pa.RecordBatch]:
-        """Every cell of a pass as Arrow, CELL_SCAN_COLUMNS, in no order, in bounded memory; for planning at scale."""
+    def scan_cells(self, pass_id: int, columns: Sequence[str] = CELL_SCAN_COLUMNS) -> Iterator[pa.RecordBatch]:
+        """Every cell of a pass as Arrow, in no order, in bounded memory; for planning at scale.
+
+        `columns` are some of CELL_SCAN_COLUMNS: what is not needed is not read.
+        """
         ...
 
     def read_cells(self, pass_id: int, keys: Sequence[str]) -> dict[str, StoredCell]:

@@ -156,16 +156,49 @@ def canonical_sql(column: str, duckdb_type: str, steps: Sequence[str] = ()) -> s
     tag = _TAGS.get(_class(duckdb_type))
     if tag is not None:
         return f"coalesce('{tag}' || strlen({text}) || ':' || ({text}) || ';', '_;')"
-    form = f"{NFKC_FUNCTION}({text})" if "nfkc" in steps else f"nfc_normalize({text})"
+    normal = f"{NFKC_FUNCTION}({text}) = {text}" if "nfkc" in steps else _is_nfc_sql(text)
     untidy = "|".join(_UNTIDY[step] for step in ("trim", "collapse_space") if step in steps)
     tidy = f" AND NOT regexp_matches({text}, '{untidy}')" if untidy else ""
     done = _normalized(text, steps)
     # Nearly all text is in its normal form already: then it is hashed where it lies.
     return (
-        f"CASE WHEN {form} = {text}{tidy} THEN concat('s', strlen({text}), ':', {text}, ';') "
+        f"CASE WHEN ({normal}){tidy} THEN concat('s', strlen({text}), ':', {text}, ';') "
         f"WHEN {text} IS NULL THEN '_;' "
         f"ELSE concat('s', strlen({done}), ':', {done}, ';') END"
     )
+
+
+# Letters, signs and ideographs that stand for themselves in NFC whatever is beside them: a text of these alone is NFC.
+PLAIN_RANGES: tuple[tuple[int, int], ...] = (
+    (0x0001, 0x02FF),  # Latin, IPA
+    (0x0370, 0x0373),  # Greek, Cyrillic, Armenian
+    (0x0375, 0x037D),
+    (0x037F, 0x0386),
+    (0x0388, 0x0482),
+    (0x048A, 0x0590),
+    (0x05D0, 0x060F),  # Hebrew and Arabic letters
+    (0x061B, 0x064A),
+    (0x0660, 0x066F),
+    (0x0671, 0x06D5),
+    (0x10A0, 0x10FF),  # Georgian
+    (0x1E00, 0x1EFF),  # Latin with marks, Vietnamese
+    (0x2010, 0x20CF),  # punctuation, currencies, arrows, signs
+    (0x2190, 0x2328),
+    (0x232B, 0x2ADB),
+    (0x2E00, 0x3029),  # ideographs, kana, Hangul syllables
+    (0x3030, 0x3098),
+    (0x309B, 0xA66E),
+    (0xAC00, 0xD7A3),
+    (0xFF00, 0xFFEF),
+    (0x1F000, 0x1FAFF),  # emoji
+    (0x20000, 0x2F7FF),
+)
+_NOT_PLAIN = "[^" + "".join(f"\\x{{{first:X}}}-\\x{{{last:X}}}" for first, last in PLAIN_RANGES) + "]"
+
+
+def _is_nfc_sql(text: str) -> str:
+    """Whether a text is NFC already; the cheap signs first (CPU s for 284 MB: 0.02, 0.6, 4.0)."""
+    return f"strlen({text}) = length({text}) OR NOT regexp_matches({text}, '{_NOT_PLAIN}') OR nfc_normalize({text}) = {text}"
 
 
 # What a text must hold for a step to change it.

@@ -182,12 +182,12 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A wish to pay for one address. `fresh` means an answer already in the store will not do (expired, refresh)."""
+    """A wish to pay for one address. Only an answer given at or after `since` (seconds, UTC) makes that unnecessary."""
 
     fingerprint: bytes
     pass_id: int
     reserve_nusd: int
-    fresh: bool = False
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

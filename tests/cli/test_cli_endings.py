@@ -187,7 +187,7 @@ def test_on_a_terminal_a_yes_runs(project: Project, simulator: Simulator) -> Non
 def test_on_a_terminal_ctrl_c_at_the_question_sends_nothing(project: Project, simulator: Simulator) -> None:
     expensive(project)
     code, seen = on_a_terminal(project, "run", until="Run it?", number=signal.SIGINT)
-    assert code == 3
+    assert code == 3, seen
     assert "Nothing was sent." in seen
     assert len(simulator.ledger) == 0
 

@@ -188,7 +188,6 @@ class Asking:
             ask.known = {name: value for name, value in fields.items() if name not in missing}
             ask.names = missing if len(missing) < len(part.fields) else ()
             ask.repair += 1
-            ask.fresh = True
             part.reckon(ask)
             host.again(ask)
 

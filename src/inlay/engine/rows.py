@@ -54,9 +54,10 @@ class Cells:
         target.upstream_hash = hashed
         canonical = part.compiled.canonical_input(values, upstream)
         stored = row.stored.get(part.index)
-        fresh = target.keeps or (stored is not None and row.reasons[part.index] is Reason.EXPIRED)
+        # An answer younger than the ttl will do, whoever asked for it; a stale cell may find that of an earlier prompt.
+        since = part.rule.since
         ask = Ask(
-            part.index, address(self.digests[part.index], canonical), canonical, short_hash(canonical), target, fresh
+            part.index, address(self.digests[part.index], canonical), canonical, short_hash(canonical), target, since
         )
         known = None if stored is None or stored.state is not CellState.PARTIAL else stored.answer
         if known is not None and known.fingerprint == ask.fingerprint:

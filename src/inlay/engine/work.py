@@ -65,7 +65,6 @@ class Ask:
         "attempt_id",
         "cost_nusd",
         "fingerprint",
-        "fresh",
         "input",
         "input_hash",
         "known",
@@ -73,6 +72,7 @@ class Ask:
         "pass_index",
         "repair",
         "reserve_nusd",
+        "since",
         "targets",
         "texts",
         "tokens",
@@ -81,14 +81,14 @@ class Ask:
     )
 
     def __init__(
-        self, pass_index: int, fingerprint: bytes, canonical: bytes, input_hash: bytes, target: Target, fresh: bool
+        self, pass_index: int, fingerprint: bytes, canonical: bytes, input_hash: bytes, target: Target, since: float
     ) -> None:
         self.pass_index = pass_index
         self.fingerprint = fingerprint
         self.input = canonical
         self.input_hash = input_hash
         self.targets = [target]
-        self.fresh = fresh
+        self.since = since  # an answer this young would do
         self.known: dict[str, FieldAnswer] = {}
         self.names: tuple[str, ...] = ()  # empty: all fields
         self.repair = 0

@@ -146,7 +146,7 @@ class Writer:
             numbers = self._store.commit([settlement for settlement, _ in group], run=self._run) if group else []
             if asks:
                 pass_ids = self._pass_ids
-                claims = [Claim(ask.fingerprint, pass_ids[ask.pass_index], ask.reserve_nusd, ask.fresh) for ask in asks]
+                claims = [Claim(ask.fingerprint, pass_ids[ask.pass_index], ask.reserve_nusd, ask.since) for ask in asks]
                 results = self._store.claim(claims, run=self._run, budget=self._budget)
         except StoreError as error:
             return numbers, results, error

@@ -78,6 +78,11 @@ class Rule:
             return Reason.EXPIRED
         return Reason.CACHED
 
+    @property
+    def since(self) -> float:
+        """An answer given at or after this time is young enough for the pass's ttl (seconds, UTC)."""
+        return 0.0 if self.ttl_s is None else self.now - self.ttl_s
+
     def asks(self, reason: Reason) -> bool:
         """Whether a run asks a cell of this reason."""
         return reason in ASKED or reason in self.refresh

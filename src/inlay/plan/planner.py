@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inlay.contracts import CELL_SCAN_COLUMNS, Source, Store
+from inlay.contracts import Source, Store
 from inlay.errors import PlanError
 from inlay.fingerprint import TAG
 from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, quote_ident, value_sql
@@ -160,12 +160,12 @@ class Planner:
 
         read = {index for part in self._passes for index in part.upstream}
         for index, part in enumerate(self._passes):
-            reader = _reader(self._store, part.ref.pass_id, pa)
-            name = f"__arrow{index}"
-            self._con.register(name, reader)
-            columns = ["key", "source_hash", "recipe_id", "state", "reason", "tries", "answered_at"]
+            columns = ["key", "source_hash", "recipe_id", "state", "reason", "tries"]
+            columns += ["answered_at"] if part.rule.ttl_s is not None else []
             columns += ["upstream_hash"] if part.upstream else []
             columns += ["values_hash"] if index in read else []
+            name = f"__arrow{index}"
+            self._con.register(name, _reader(self._store, part.ref.pass_id, columns, pa))
             # Read exactly once, by the join; the names are views over a stream.
             self._sql(f"CREATE TEMP VIEW __c{index} AS SELECT {', '.join(columns)} FROM {name}")
 
@@ -290,7 +290,8 @@ class Planner:
         )
         found = 0
         while rows := cursor.fetchmany(ADDRESS_CHUNK):
-            found += len(self._store.find_answers([bytes.fromhex(text) for (text,) in rows]))
+            answers = self._store.find_answers([bytes.fromhex(text) for (text,) in rows])
+            found += sum(answer.created_at >= part.rule.since for answer in answers.values())
         return found
 
     def _sample(self, index: int) -> list[Mapping[str, Any]]:
@@ -356,11 +357,11 @@ class Planner:
 _REASONS = {reason.value: reason for reason in Reason}
 
 
-def _reader(store: Store, pass_id: int, pa: Any) -> Any:
+def _reader(store: Store, pass_id: int, columns: Sequence[str], pa: Any) -> Any:
     """The store's cells as one Arrow stream with a fixed schema."""
     types = {"recipe_id": pa.int32(), "tries": pa.int32(), "answered_at": pa.float64()}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in CELL_SCAN_COLUMNS])
-    batches = (batch.cast(schema) for batch in store.scan_cells(pass_id))
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
+    batches = (batch.cast(schema) for batch in store.scan_cells(pass_id, columns))
     return pa.RecordBatchReader.from_batches(schema, batches)
 
 

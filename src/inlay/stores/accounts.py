@@ -7,10 +7,12 @@ settlement, so that a call that ends after midnight settles where it was reserve
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 
 from inlay.errors import CellError, StoreError
 from inlay.payload import decode_fields, values_hash
+from inlay.types import Claim, StoredAnswer
 
 DAY_MS = 86_400_000
 LOST = "lost"  # outcome of an attempt whose runner died: it may have been paid for
@@ -46,6 +48,12 @@ def scope_of(per: str, budget_run: int, at_ms: int) -> str:
         raise StoreError(
             f"a budget cannot be counted per {per!r}", remedy="use one of: run, day, month, total"
         ) from None
+
+
+def young_enough(found: Mapping[bytes, StoredAnswer], wish: Claim) -> bool:
+    """Whether an answer that is there already will do for this claim."""
+    answer = found.get(wish.fingerprint)
+    return answer is not None and answer.created_at >= wish.since
 
 
 def refuse_twice(fingerprints: list[bytes]) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from inlay.errors import StoreError
-from inlay.stores.accounts import LOST, STOPPED_LOST, refuse_twice, scope_of, scopes
+from inlay.stores.accounts import LOST, STOPPED_LOST, refuse_twice, scope_of, scopes, young_enough
 from inlay.stores.liveness import LEASE_MS
-from inlay.stores.rows import ANSWER_COLUMNS, line_sum, rows_in, stored_answer
+from inlay.stores.rows import ANSWER_COLUMNS, chunks, line_sum, rows_in, stored_answer
 from inlay.types import (
     Budget,
     Claim,
@@ -97,11 +97,12 @@ def spending_row(con: sqlite3.Connection, run: RunRecord, per: str, now_ms: int)
 
 def newest_done(con: sqlite3.Connection, fingerprints: Iterable[bytes]) -> dict[bytes, StoredAnswer]:
     """The newest whole answer of each address that has one, checked."""
+    wanted = set(fingerprints)
     newest: dict[bytes, tuple[Any, ...]] = {}
-    query = f"SELECT {ANSWER_COLUMNS} FROM answers WHERE fingerprint IN (%s) AND state = 'done'"
-    for row in rows_in(con, query, fingerprints):
+    query = f"SELECT {ANSWER_COLUMNS} FROM answers WHERE substr(fingerprint, 1, 8) IN (%s) AND state = 'done'"
+    for row in rows_in(con, query, [fingerprint[:8] for fingerprint in wanted]):
         present = newest.get(row[1])
-        if present is None or present[0] < row[0]:
+        if row[1] in wanted and (present is None or present[0] < row[0]):
             newest[row[1]] = row
     return {fingerprint: stored_answer(row) for fingerprint, row in newest.items()}
 
@@ -120,7 +121,8 @@ def claim(
 ) -> list[ClaimResult]:
     """See `contracts.Store.claim`. Known and Held need no money: they are decided before the budget is looked at."""
     refuse_twice([wish.fingerprint for wish in claims])
-    known = newest_done(con, [wish.fingerprint for wish in claims if not wish.fresh])
+    found = newest_done(con, [wish.fingerprint for wish in claims])
+    known = {wish.fingerprint: found[wish.fingerprint] for wish in claims if young_enough(found, wish)}
     wanted = [wish.fingerprint for wish in claims if wish.fingerprint not in known]
     holders = _holders(con, wanted, run.runner, now_ms, alive)
     money = Money(con)
@@ -168,7 +170,9 @@ def _holders(
     return held
 
 
-def _dead(con: sqlite3.Connection, runners: Iterable[str], now_ms: int, alive: Alive) -> set[str]:
+def _dead(con: sqlite3.Connection, runners: set[str], now_ms: int, alive: Alive) -> set[str]:
+    if not runners:
+        return set()
     expires = dict(con.execute("SELECT runner, expires_at FROM runners"))
     return {runner for runner in runners if not alive(runner, expires.get(runner, 0), now_ms)}
 
@@ -208,7 +212,7 @@ def close_as_lost(con: sqlite3.Connection, leases: Iterable[tuple[Any, ...]], no
     for row in rows:
         money.book(row[3], row[6], row[5], -row[5])
     con.executemany(INSERT_ATTEMPT, rows)
-    con.executemany("DELETE FROM leases WHERE attempt_id = ?", [(row[0],) for row in rows])
+    delete_leases(con, [row[0] for row in rows])
     money.write()
 
 
@@ -227,13 +231,19 @@ def closed_attempts(con: sqlite3.Connection, numbers: Iterable[int]) -> dict[int
     return {row[0]: row for row in rows_in(con, query, numbers)}
 
 
+def delete_leases(con: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Take attempts out of `leases`; their addresses are free."""
+    for marks, part in chunks(list(numbers)):
+        con.execute(f"DELETE FROM leases WHERE attempt_id IN ({marks})", part)
+
+
 def release(con: sqlite3.Connection, numbers: Sequence[int]) -> None:
     """See `contracts.Store.release`. One that was taken over meanwhile is no longer counted as spent either."""
     money = Money(con)
     opened = open_attempts(con, numbers)
     for row in opened.values():
         money.book(row[3], row[6], 0, -row[5])
-    con.executemany("DELETE FROM leases WHERE attempt_id = ?", [(number,) for number in opened])
+    delete_leases(con, opened)
     closed = closed_attempts(con, [number for number in numbers if number not in opened])
     lost = {number: row for number, row in closed.items() if row[8] == LOST}  # what was settled stays settled
     for row in lost.values():

@@ -108,8 +108,9 @@ def clear(
     # Every answer at the same address goes, not the newest alone: an older one would be found by the next run.
     _temporary(con, "doomed_answers", "answer_id INTEGER PRIMARY KEY")
     con.execute(
-        "INSERT OR IGNORE INTO doomed_answers SELECT answer_id FROM answers WHERE fingerprint IN (SELECT fingerprint "
-        f"FROM answers WHERE answer_id IN (SELECT answer_id FROM cells WHERE {chosen}))"
+        "INSERT INTO doomed_answers SELECT DISTINCT b.answer_id FROM answers a JOIN answers b "
+        "ON substr(b.fingerprint, 1, 8) = substr(a.fingerprint, 1, 8) AND b.fingerprint = a.fingerprint "
+        f"WHERE a.answer_id IN (SELECT answer_id FROM cells WHERE {chosen})"
     )
     history = con.execute(f"DELETE FROM history WHERE {chosen}").rowcount
     cells = con.execute(f"DELETE FROM cells WHERE {chosen}").rowcount

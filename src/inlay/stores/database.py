@@ -121,8 +121,8 @@ class Database:
         """A write transaction: committed and durable when the block ends, and as if it never was when it fails."""
         with self._translated(), self._lock:
             con = self._open_writer()
-            con.execute("BEGIN IMMEDIATE")
             try:
+                con.execute("BEGIN IMMEDIATE")
                 yield con
                 if con.in_transaction:  # a dry run has rolled back already
                     reach(step + ".before_commit")

@@ -23,6 +23,7 @@ from inlay.stores.accounts import (
     refuse_twice,
     scope_of,
     values_match,
+    young_enough,
 )
 from inlay.stores.books import Books
 from inlay.stores.records import AttemptRecord, CellRecord, ledger_of, prune_records
@@ -145,7 +146,8 @@ class MemoryStore:
         with self._lock:
             now = self._now()
             self._books.run(run.run_id)
-            known = self.find_answers([wish.fingerprint for wish in claims if not wish.fresh])
+            found = self.find_answers([wish.fingerprint for wish in claims])
+            known = {wish.fingerprint: found[wish.fingerprint] for wish in claims if young_enough(found, wish)}
             wanted = [wish.fingerprint for wish in claims if wish.fingerprint not in known]
             held = {fingerprint: self._books.held(fingerprint, run, now) for fingerprint in wanted}
             results: list[ClaimResult] = []
@@ -254,14 +256,14 @@ class MemoryStore:
     def answer_raw(self, answer_id: int) -> bytes | None:
         return self._new_answer(answer_id).raw
 
-    def scan_cells(self, pass_id: int) -> Iterator[pa.RecordBatch]:
+    def scan_cells(self, pass_id: int, columns: Sequence[str] = CELL_SCAN_COLUMNS) -> Iterator[pa.RecordBatch]:
         with self._lock:
             rows = [
                 cell.scan_row(None if cell.answer_id is None else self._answers[cell.answer_id][0])
                 for cell in self._cells.values()
                 if cell.pass_id == pass_id
             ]
-        return self._batches(rows)
+        return (batch.select(list(columns)) for batch in self._batches(rows))
 
     @staticmethod
     def _batches(rows: list[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:

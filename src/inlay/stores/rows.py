@@ -212,48 +212,39 @@ def kept_row(present: Sequence[Any], write: CellWrite, at_ms: int, seq: int) -> 
 
 def stored_answer(row: Sequence[Any]) -> StoredAnswer:
     """ANSWER_COLUMNS as a value, checked."""
+    number, address, recipe, state, payload, values, kind, message, model, cost, run, at, expected = row
     try:
-        matches = answer_sum(row) == row[12]
+        matches = answer_sum(row) == expected
     except _UNLIKE:
         matches = False
     if not matches:
-        raise damaged(f"answer {row[0]}")
+        raise damaged(f"answer {number}")
     return StoredAnswer(
-        row[0],
-        row[1],
-        row[2],
-        _STATE[row[3]],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        row[8],
-        row[9],
-        row[10],
-        row[11] / 1000,
+        number, address, recipe, _STATE[state], payload, values, kind, message, model, cost, run, at / 1000
     )
 
 
 def stored_cell(row: Sequence[Any], answer: StoredAnswer | None) -> StoredCell:
     """CELL_COLUMNS (further columns are ignored) as a value, checked."""
+    pass_id, key, recipe, state, reason, message, tries, _, _, source, inputs, upstream, _, at = row[:14]
     try:
         matches = cell_sum(row) == row[15]
     except _UNLIKE:
         matches = False
     if not matches:
-        raise damaged(f"the cell of row {row[1]!r} in pass {row[0]}")
+        raise damaged(f"the cell of row {key!r} in pass {pass_id}")
     return StoredCell(
-        row[0],
-        row[1],
-        row[2],
-        row[9] or b"",
-        row[10] or b"",
-        row[11] or b"",
-        _STATE[row[3]],
-        row[4],
-        row[5],
-        row[6],
-        row[13] / 1000,
+        pass_id,
+        key,
+        recipe,
+        source or b"",
+        inputs or b"",
+        upstream or b"",
+        _STATE[state],
+        reason,
+        message,
+        tries,
+        at / 1000,
         answer,
     )
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from inlay.errors import StoreError
-from inlay.stores.attempts import INSERT_ATTEMPT, Money, closed_attempts, open_attempts, take_numbers
+from inlay.stores.attempts import INSERT_ATTEMPT, Money, closed_attempts, delete_leases, open_attempts, take_numbers
 from inlay.stores.rows import (
     CELL_COLUMNS,
     INSERT_ANSWER,
@@ -102,7 +102,7 @@ def _close_attempts(
             inserts.append((*lease, now_ms, *_closing(settlement, number)))
             money.book(run.run_id, now_ms, cost, 0)
     con.executemany(INSERT_ATTEMPT, inserts)
-    con.executemany("DELETE FROM leases WHERE attempt_id = ?", [(number,) for number in opened])
+    delete_leases(con, opened)
     money.write()
 
 

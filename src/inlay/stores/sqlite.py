@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from inlay.contracts import CELL_SCAN_COLUMNS
 from inlay.errors import StoreDamaged, StoreError
 from inlay.fingerprint import recipe_digest
 from inlay.stores import attempts, care, liveness, rows, settle, verify
@@ -47,8 +48,9 @@ _JOINED = (
 
 
 class SqliteStore:
-    """A `contracts.Store` in one SQLite file.
+    """A `contracts.Store` in one SQLite file; what each method promises stands there.
 
+    The folder `.inlay` is made where it is missing, any other folder has to exist. Nothing is opened until needed.
     `clock` gives seconds since the epoch. `alive(runner, expires_ms, now_ms)` judges whether a runner still works;
     both are replaced in tests only.
     """
@@ -235,10 +237,10 @@ class SqliteStore:
             )
         return rows.content_of(row)
 
-    def scan_cells(self, pass_id: int) -> Iterator[pa.RecordBatch]:
+    def scan_cells(self, pass_id: int, columns: Sequence[str] = CELL_SCAN_COLUMNS) -> Iterator[pa.RecordBatch]:
         from inlay.stores.scan import scan
 
-        return scan(self._db, pass_id)
+        return scan(self._db, pass_id, columns)
 
     def read_cells(self, pass_id: int, keys: Sequence[str]) -> dict[str, StoredCell]:
         with self._db.read() as con:

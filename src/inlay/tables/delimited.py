@@ -92,7 +92,8 @@ def open_file(file: SourceFile) -> IO[bytes]:
     if file.compression == "zstd":
         import pyarrow as pa
 
-        return cast("IO[bytes]", pa.input_stream(str(file.path), compression="zstd"))
+        stream = pa.input_stream(str(file.path), compression="zstd")
+        return io.BufferedReader(cast("io.RawIOBase", stream))  # which alone cannot read lines
     return file.path.open("rb")
 
 

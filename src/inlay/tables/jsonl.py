@@ -1,27 +1,28 @@
 """JSONL: one JSON object a line, read as what it says and no more.
 
-What stays true: strings stay strings (nothing that looks like a date becomes one); whole numbers, fractions, booleans,
-lists and objects have their own types; a column that mixes types, or whose objects cannot be a struct, is text; the
-types come from all lines of all files, not from a sample.
+What stays true: strings stay strings (nothing that looks like a date becomes one); whole numbers, fractions, booleans
+and lists of texts have their own types; a column that mixes types is text. Objects and lists of anything else are
+their JSON text: as structs they would all change once one line has a new key, and with them every input that was
+paid for. The types come from all lines of all files, not from a sample.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 import duckdb
 import orjson
 
 from inlay.errors import SourceError
-from inlay.fingerprint_sql import quote_ident, quote_text
+from inlay.fingerprint_sql import quote_text
 from inlay.tables.delimited import open_file
 from inlay.tables.paths import SourceFile
 from inlay.tables.relation import Part, check_names
 
-_MAX_STRUCT = 100  # an object with more keys than this is a dictionary, not a record: kept as JSON text
+_FIRST_LINES = 1000
 _LINE_SHOWN = 80
 _DUCKDB = {"none": "uncompressed", "gzip": "gzip", "zstd": "zstd"}  # the JSON reader does not know "none"
 _SCALARS = {"VARCHAR": "VARCHAR", "NULL": "VARCHAR", "BOOLEAN": "BOOLEAN", "DOUBLE": "DOUBLE"}
@@ -48,7 +49,10 @@ def jsonl_parts(files: Sequence[SourceFile], con: duckdb.DuckDBPyConnection) -> 
     if not isinstance(shape, dict):
         raise _bad_line(files, None)
     check_names(shape, files[0].path.name if len(files) == 1 else "the files together")
-    columns = {name: _type(part) for name, part in shape.items()}
+    try:
+        columns = {name: _type(shape[name]) for name in _ordered(shape, files[0])}
+    except orjson.JSONDecodeError:  # stricter than DuckDB: no NaN
+        raise _bad_line(files, None) from None
     if long_numbers:
         _widen(columns, shape, lines, con)
     listed = ", ".join(f"{quote_text(name)}: {quote_text(kind)}" for name, kind in columns.items())
@@ -67,21 +71,26 @@ def _type(part: Any) -> str:
     """The DuckDB type of one node of json_structure()."""
     if isinstance(part, list):
         inner = _type(part[0]) if part else "VARCHAR"
-        return f"{inner}[]"
-    if isinstance(part, dict):
-        if not part or len(part) > _MAX_STRUCT or len({name.casefold() for name in part}) != len(part):
-            return "JSON"
-        if "" in part or any("\0" in name for name in part):
-            return "JSON"
-        return f"STRUCT({', '.join(f'{quote_ident(name)} {_type(inner)}' for name, inner in part.items())})"
-    if part in _WHOLE:
+        return f"{inner}[]" if inner.startswith(("VARCHAR", "BOOLEAN")) else "JSON"
+    if isinstance(part, str) and part in _WHOLE:
         return "BIGINT"
-    return _SCALARS.get(part, "JSON")
+    return _SCALARS.get(part, "JSON") if isinstance(part, str) else "JSON"
+
+
+def _ordered(names: Iterable[str], file: SourceFile) -> list[str]:
+    """Names as the first lines bring them up, then by alphabet: DuckDB's threads give them in any order."""
+    early: dict[str, None] = {}
+    with open_file(file) as stream:
+        for line in islice(stream, _FIRST_LINES):
+            if line.strip():
+                early.update(dict.fromkeys(orjson.loads(line)))
+    rest = sorted(set(names) - set(early))
+    return [*early, *rest]
 
 
 def _widen(columns: dict[str, str], shape: Mapping[str, Any], lines: str, con: duckdb.DuckDBPyConnection) -> None:
     """Find whole numbers that 64 bits do not hold: UBIGINT where that does, otherwise the exact digits as text."""
-    for name, kind in columns.items():
+    for name in columns:
         value = f"json_extract_string(json, {quote_text(_pointer(name))})"
         if shape[name] in _WHOLE:
             beyond, far = con.execute(
@@ -95,11 +104,6 @@ def _widen(columns: dict[str, str], shape: Mapping[str, Any], lines: str, con: d
             long = f"regexp_full_match({value}, '-?[0-9]{{19,}}')"
             if con.execute(f"SELECT bool_or({long}) FROM ({lines})").fetchall()[0][0]:
                 columns[name] = "VARCHAR"
-        elif "BIGINT" in kind or "DOUBLE" in kind:
-            long = f"regexp_matches({value}, '[:,\\[]\\s*-?[0-9]{{19}}')"
-            found = con.execute(f"SELECT bool_or({long}) FROM ({lines})").fetchall()
-            if found[0][0]:
-                columns[name] = "JSON"
 
 
 def _pointer(name: str) -> str:

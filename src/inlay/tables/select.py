@@ -120,8 +120,7 @@ def check_keys(
     names = ", ".join(key)
     try:
         rows, filled, distinct = con.execute(
-            f"SELECT count(*), count(k), count(DISTINCT hash(k)) FILTER (WHERE k IS NOT NULL) "
-            f"FROM (SELECT {text} AS k FROM {relation})"
+            f"SELECT count(*), count(k), count(DISTINCT hash(k)) FROM (SELECT {text} AS k FROM {relation})"
         ).fetchall()[0]
         if filled < rows:
             raise PlanError(

@@ -11,6 +11,7 @@ from inlay.testing.store_scene import RECIPE, StoreOpening, kinds, refused
 from inlay.types import (
     Budget,
     CellState,
+    Claim,
     Claimed,
     Held,
     Known,
@@ -84,6 +85,18 @@ class ClaimsContract(StoreOpening):
         assert known.answer.created_at == scene.clock.now
         assert scene.store.answer_input(known.answer.answer_id) == scene.input("田中")
         assert kinds(scene.claim(b, "田中", fresh=True)) == ["Claimed"]
+
+    def test_only_an_answer_young_enough_makes_a_claim_unnecessary(self, tmp_path: Path) -> None:
+        scene = self.scene(tmp_path)
+        run = scene.begin("a")
+        [claimed] = scene.claim(run, "田中")
+        scene.settle(run, claimed.attempt_id, "1", "田中", "日本")
+        given = scene.clock.now
+        scene.clock.now += 100.0
+        wish = Claim(scene.address("田中"), scene.ref.pass_id, 0, given)
+        assert kinds(scene.store.claim([wish], run=run, budget=None)) == ["Known"]
+        later = Claim(scene.address("田中"), scene.ref.pass_id, 0, given + 1.0)
+        assert kinds(scene.store.claim([later], run=run, budget=None)) == ["Claimed"]
 
     def test_one_address_twice_in_a_call_is_an_error(self, tmp_path: Path) -> None:
         scene = self.scene(tmp_path)

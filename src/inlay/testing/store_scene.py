@@ -6,6 +6,7 @@ passes only when told.
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -84,7 +85,8 @@ class Scene:
         self, run: RunRecord, *texts: str, reserve: int = 100, budget: Budget | None = None, fresh: bool = False
     ) -> list[Any]:
         """Claim the answers for some texts."""
-        wishes = [Claim(self.address(text), self.ref.pass_id, reserve, fresh) for text in texts]
+        since = math.inf if fresh else 0.0
+        wishes = [Claim(self.address(text), self.ref.pass_id, reserve, since) for text in texts]
         return self.store.claim(wishes, run=run, budget=budget)
 
     def answer(self, text: str, value: str | None, state: CellState = CellState.DONE, **more: Any) -> NewAnswer:

@@ -39,5 +39,5 @@ INSERT INTO "spending" VALUES('tenants','day:2026-11-20',80,0);
 INSERT INTO "spending" VALUES('tenants','month:2026-11',80,0);
 INSERT INTO "spending" VALUES('tenants','total',80,0);
 CREATE INDEX runs_by_enrichment ON runs (enrichment, run_id);
-CREATE INDEX answers_by_address ON answers (fingerprint);
+CREATE INDEX answers_by_address ON answers (substr(fingerprint, 1, 8));
 COMMIT;

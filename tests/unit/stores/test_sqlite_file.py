@@ -298,14 +298,14 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     return path, served
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(5))
 def test_no_flipped_bit_is_ever_served(tmp_path: Path, sound: tuple[Path, dict[str, Any]], seed: int) -> None:
     original, truth = sound
     content = original.read_bytes()
     chance = random.Random(seed)
     path = tmp_path / "store.db"
     noticed = 0
-    for _ in range(60):
+    for _ in range(30):
         place = chance.randrange(len(content))
         damaged = bytearray(content)
         damaged[place] ^= 1 << chance.randrange(8)
@@ -315,8 +315,8 @@ def test_no_flipped_bit_is_ever_served(tmp_path: Path, sound: tuple[Path, dict[s
             scene = object.__new__(Scene)
             scene.store, scene.clock = store, ManualClock()
             scene.record, scene.ref = record_and_ref(original)
-            changed = {name for name, value in everything(scene).items() if value != truth[name]}
-            wrong = {name for name in changed if not missing_or_refused(everything(scene)[name], truth[name])}
+            changed = {name: value for name, value in everything(scene).items() if value != truth[name]}
+            wrong = {name for name, value in changed.items() if not missing_or_refused(value, truth[name])}
             assert not wrong, (place, wrong)
             if changed:
                 noticed += 1
