@@ -147,15 +147,18 @@ _TAGS = {
 }
 
 
-def canonical_sql(column: str, duckdb_type: str, steps: Sequence[str] = ()) -> str:
+def canonical_sql(column: str, duckdb_type: str, steps: Sequence[str] = (), *, as_is: bool = False) -> str:
     """An expression for the canonical form of one column; never NULL. `steps` are those of `normalize_text`.
 
-    With the step nfkc the connection must have been through `inlay.tables.sql.prepare`.
+    With the step nfkc the connection must have been through `inlay.tables.sql.prepare`. With `as_is` text is taken as
+    it stands: cheap, and the canonical form exactly where the text is normal already.
     """
     text = plain_sql(column, duckdb_type)
     tag = _TAGS.get(_class(duckdb_type))
     if tag is not None:
         return f"coalesce('{tag}' || strlen({text}) || ':' || ({text}) || ';', '_;')"
+    if as_is:
+        return f"CASE WHEN {text} IS NULL THEN '_;' ELSE concat('s', strlen({text}), ':', {text}, ';') END"
     normal = f"{NFKC_FUNCTION}({text}) = {text}" if "nfkc" in steps else _is_nfc_sql(text)
     untidy = "|".join(_UNTIDY[step] for step in ("trim", "collapse_space") if step in steps)
     tidy = f" AND NOT regexp_matches({text}, '{untidy}')" if untidy else ""
@@ -227,9 +230,9 @@ def _normalized(text: str, steps: Sequence[str]) -> str:
     return done
 
 
-def canonical_row_sql(columns: Mapping[str, str], steps: Sequence[str] = ()) -> str:
+def canonical_row_sql(columns: Mapping[str, str], steps: Sequence[str] = (), *, as_is: bool = False) -> str:
     """The canonical form of several columns (name to DuckDB type), in the order of their names; never NULL."""
-    parts = [canonical_sql(name, columns[name], steps) for name in sorted(columns)]
+    parts = [canonical_sql(name, columns[name], steps, as_is=as_is) for name in sorted(columns)]
     if len(parts) == 1:
         return parts[0]
     return f"concat({', '.join(parts)})" if parts else "''"

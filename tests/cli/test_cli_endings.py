@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -151,19 +152,16 @@ def on_a_terminal(
     )
     os.close(slave)
     seen, sent = b"", not until
-    while select.select([master], [], [], 60)[0]:
-        try:
-            part = os.read(master, 65_536)
-        except OSError:
-            break
-        if not part:
-            break
-        seen += part
-        if not sent and until.encode() in seen:
-            if number:
-                process.send_signal(number)
-            os.write(master, typed.encode())
-            sent = True
+    # Reading fails once the other side is closed; until then nothing to read only means: not yet.
+    with contextlib.suppress(OSError):
+        while select.select([master], [], [], 60)[0]:
+            seen += os.read(master, 65_536)
+            if not sent and until.encode() in seen:
+                sent = True
+                if number:
+                    process.send_signal(number)
+                else:
+                    os.write(master, typed.encode())
     os.close(master)
     return process.wait(60), seen.decode("utf-8", "replace")
 

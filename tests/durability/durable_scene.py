@@ -134,7 +134,7 @@ class Scene:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI", "INLAY"))}
-        return {**kept, "PYTHONPATH": str(SOURCE), "INLAY_TRACEBACK": "1", **more}
+        return {**kept, "PYTHONPATH": str(SOURCE), **more}
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "inlay", *arguments]

@@ -89,21 +89,35 @@ class Rule:
 
     def sql(self, cell: str, same_input: str) -> str:
         """The same decision as a SQL expression; `cell` is the alias of the stored cell's columns."""
+        return self.joined_sql(same_input, self.comparable_sql(cell), self.unchanged_sql(cell))
+
+    def joined_sql(self, same_input: str, comparable: str, unchanged: str) -> str:
+        """The decision from the two expressions below, both NULL where there is no cell."""
+        return f"""CASE
+            WHEN {unchanged} IS NULL THEN 'new'
+            WHEN NOT ({same_input}) AND {comparable} THEN 'input_changed'
+            ELSE {unchanged} END"""
+
+    def comparable_sql(self, cell: str) -> str:
+        """Whether the hashes of a cell may be compared with ours."""
+        return f"({cell}.recipe_id IN ({_numbers(self.comparable)}))"
+
+    def unchanged_sql(self, cell: str) -> str:
+        """The reason of a cell whose input has not changed (or cannot be compared); NULL where there is no cell."""
         ttl = (
             f"WHEN {cell}.answered_at + {float(self.ttl_s)!r} < {float(self.now)!r} THEN 'expired'"
             if self.ttl_s is not None
             else ""
         )
-        return f"""CASE
-            WHEN {cell}.recipe_id IS NULL THEN 'new'
-            WHEN NOT ({same_input}) AND {cell}.recipe_id IN ({_numbers(self.comparable)}) THEN 'input_changed'
+        return f"""(CASE
+            WHEN {cell}.recipe_id IS NULL THEN NULL
             WHEN {cell}.state <> 'done' THEN CASE
                 WHEN {cell}.recipe_id <> {self.recipe_id} THEN 'retry'
                 WHEN {cell}.reason IN ({_texts(RETRYABLE)}) AND {cell}.tries < {self.max_tries} THEN 'retry'
                 ELSE 'given_up' END
             WHEN {cell}.recipe_id <> {self.recipe_id} THEN 'stale'
             {ttl}
-            ELSE 'cached' END"""
+            ELSE 'cached' END)"""
 
     def asked_sql(self, reason: str) -> str:
         """Whether a run asks a cell whose reason is the SQL expression `reason`."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inlay.contracts import Source, Store
-from inlay.errors import PlanError
 from inlay.fingerprint import TAG
 from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, quote_ident, value_sql
 from inlay.plan.decide import Rule
@@ -22,7 +21,7 @@ from inlay.plan.estimate import Estimator, Pricing
 from inlay.plan.plan import PassPlan, Plan
 from inlay.spec.compiled import CompiledPass
 from inlay.spec.model import Enrichment
-from inlay.tables.select import missing_reason_sql, select_sql
+from inlay.tables.select import check_keys, missing_reason_sql, order_sql, select_sql
 from inlay.tables.sql import connect, prepare, translate
 from inlay.types import PassRef, Reason
 
@@ -82,7 +81,7 @@ class Planner:
         self._seconds_per_call = seconds_per_call
         self._con = connect(memory_limit=memory_limit)
         try:
-            prepare(self._con)
+            prepare(self._con, {step for part in self._passes for step in part.compiled.spec.normalize})
             self._types = dict(source.columns())
             self._from = source.attach(self._con)
             self.plan = self._judge()
@@ -136,7 +135,7 @@ class Planner:
             SELECT __k, {keep}, ({asked}) AS __asked FROM __j WHERE NOT ({idle}) OR __k IS NULL""",
             "select.where",
         )
-        rows_source, rows_selected = self._count_rows(key, selected)
+        rows_source, rows_selected = self._count_rows(selected)
         rows_to_do = self._one("SELECT count(*) FROM __todo WHERE __asked")[0]
         self._choose(rows_to_do)
         rows_taken = rows_to_do if self._limit is None else min(rows_to_do, self._limit)
@@ -184,30 +183,12 @@ class Planner:
     def _asked(self, index: int) -> str:
         return f"({self._passes[index].rule.asked_sql(f'__r{index}')} OR __r{index} = 'upstream')"
 
-    def _count_rows(self, key: str, selected: str) -> tuple[int, int]:
-        """Count rows, and refuse null and duplicate keys with the offenders shown."""
-        rows_source, nulls, distinct = self._one(
-            f"SELECT count(*), count(*) FILTER (WHERE {key} IS NULL), count(DISTINCT {key}) FROM {self._from}"
-        )
-        names = ", ".join(self._enrichment.source.key)
-        if nulls:
-            raise PlanError(
-                f"{self._source.title}: source.key ({names}) is null in {nulls} of {rows_source} rows",
-                remedy="choose a key that every row has, or leave those rows out at the source",
-            )
-        if distinct != rows_source:
-            rows = self._sql(
-                f"SELECT {key} AS k, count(*) AS n FROM {self._from} GROUP BY k HAVING n > 1 ORDER BY n DESC, k LIMIT 5"
-            ).fetchall()
-            shown = ", ".join(f"{value!r} ({count} rows)" for value, count in rows)
-            raise PlanError(
-                f"{self._source.title}: source.key ({names}) is not unique: {rows_source - distinct} rows too many;"
-                f" for example {shown}",
-                remedy="add columns to source.key until it tells every row apart, or remove the duplicates",
-            )
-        if selected == f"SELECT * FROM {self._from}" or (
-            self._enrichment.select.where is None and self._enrichment.select.missing is None
-        ):
+    def _count_rows(self, selected: str) -> tuple[int, int]:
+        """Rows in the source and rows selected; null and duplicate keys are refused with the offenders shown."""
+        select = self._enrichment.select
+        key = self._enrichment.source.key
+        rows_source = check_keys(self._con, self._from, key, self._types, self._source.title)
+        if select.where is None and select.missing is None:
             return rows_source, rows_source
         return rows_source, self._one(f"SELECT count(*) FROM ({selected})", "select.where")[0]
 
@@ -217,8 +198,7 @@ class Planner:
             self._sql("CREATE TEMP VIEW __work AS SELECT * FROM __todo WHERE __asked")
             return
         key = key_sql(self._enrichment.source.key, self._types)
-        order = self._enrichment.select.order_by
-        order = f"ORDER BY {order}" if order else ""
+        order = order_sql(self._enrichment.select)
         self._sql(
             f"""CREATE TEMP TABLE __taken AS SELECT {key} AS __k FROM ({self._selected()})
             WHERE {key} IN (SELECT __k FROM __todo WHERE __asked) {order} LIMIT {int(self._limit)}""",
@@ -332,10 +312,10 @@ class Planner:
         columns = "".join(f", {value_sql(name, self._types[name])} AS {quote_ident(name)}" for name in wanted)
         parts = "".join(f", __work.__r{index}, __work.__h{index}" for index in range(number))
         key = key_sql(self._enrichment.source.key, self._types)
-        order = self._enrichment.select.order_by
+        order = order_sql(self._enrichment.select)
         cursor = self._sql(
             f"""SELECT __work.__k{parts}{columns} FROM (SELECT *, {key} AS __k FROM ({self._selected()})) AS __s
-            JOIN __work ON __s.__k = __work.__k {f"ORDER BY {order}" if order else ""}""",
+            JOIN __work ON __s.__k = __work.__k {order}""",
             "select.order_by",
         )
         rules = [part.rule for part in self._passes]

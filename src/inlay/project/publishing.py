@@ -11,7 +11,7 @@ from inlay.faultpoints import reach
 from inlay.project.session import Session
 from inlay.publish.wide import WideTable
 from inlay.publish.write import format_of, write
-from inlay.tables.sql import connect, prepare
+from inlay.tables.sql import connect
 from inlay.types import PassRef
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def first_rows(session: Session, refs: Sequence[PassRef], limit: int) -> list[di
 def _table(session: Session, refs: Sequence[PassRef]) -> Iterator[WideTable]:
     con = connect()
     try:
-        prepare(con)
         passes = list(zip(session.passes, refs, strict=True))
         yield WideTable(session.enrichment, session.source, session.store(), passes, con)
     finally:

@@ -28,6 +28,7 @@ from inlay.spec.load import load
 from inlay.spec.model import Enrichment, PassSpec
 from inlay.spec.resolve import resolve as resolve_spec
 from inlay.tables.files import FileSource
+from inlay.tables.paths import takes
 from inlay.types import CallShape, PassRecord, PassRef, Reason
 
 STORE_FOLDER = ".inlay"
@@ -138,6 +139,22 @@ class Session:
     def check(self) -> None:
         """Hold the declaration against the source's real columns. Raises SpecError or SourceError."""
         check_columns(self.enrichment, self.source.columns())
+        files = self.enrichment.output.files
+        if files is not None:
+            self._refuse_own_source(self.target(files))
+
+    def _refuse_own_source(self, target: Path) -> None:
+        """A published table must not replace the source, nor be read as a part of it by the next run."""
+        place = Path(os.path.abspath(target))  # noqa: PTH100 (resolve() would follow a link that is to be replaced)
+        inside = place.resolve() in {path.resolve() for path in self.source.paths()}
+        if inside or any(takes(self.enrichment.folder, pattern, place) for pattern in self.enrichment.source.files):
+            raise SpecError(
+                f"{target.name!r} would be read as a part of the source",
+                file=self.enrichment.file,
+                line=self.enrichment.lines.get("output.files") or self.enrichment.lines.get("output"),
+                key="output.files",
+                remedy="write to another folder or under another name",
+            )
 
     def rules(self, refs: Sequence[PassRef], refresh: frozenset[Reason]) -> list[Rule]:
         """Each pass's rule."""

@@ -22,7 +22,7 @@ from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, quote_id
 from inlay.publish.columns import ROW_FIELDS, PassColumns, RowNotes, row_columns
 from inlay.spec.model import Enrichment, PassSpec
 from inlay.tables.select import condition_sql
-from inlay.tables.sql import translate
+from inlay.tables.sql import prepare, translate
 from inlay.types import PassRef, StoredCell
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class WideTable:
         readings: list[dict[int, _Reading]] = []
         hashes: dict[str, str] = {}
         names: dict[str, str] = {}
+        steps: set[str] = set()
         for _, ref, _, _ in self._passes:
             by_recipe: dict[int, _Reading] = {}
             recipes = self._store.recipes(ref.pass_id) if ref.pass_id >= 0 else {}
@@ -108,10 +109,12 @@ class WideTable:
                 if all(name in self._types for name in recipe["inputs"]):
                     inputs = {name: self._types[name] for name in recipe["inputs"]}
                     expression = hash_sql(canonical_row_sql(inputs, recipe["normalize"]))
+                    steps.update(recipe["normalize"])
                     column = names.setdefault(expression, f"__inlay_h{len(names)}")
                     hashes[column] = expression
                 by_recipe[number] = _Reading(column, upstream, recipe["model"])
             readings.append(by_recipe)
+        prepare(self._con, steps)
         return readings, hashes
 
     def _open(self) -> pa.RecordBatchReader:

@@ -7,6 +7,7 @@ declaration, sorted by path within a glob; DuckDB never expands a pattern of its
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import glob
 import os
 import re
@@ -61,6 +62,21 @@ def find_files(patterns: Sequence[str], folder: Path, format: str = "auto") -> l
                 remedy="name files of one format, or convert some; `format` says what a file is whatever its ending",
             )
     return files
+
+
+def takes(folder: Path, pattern: str, path: Path) -> bool:
+    """Whether a glob of `source.files` would find this absolute path, once it is there."""
+    full = Path(os.path.abspath(os.path.join(folder, os.path.expanduser(pattern))))  # noqa: PTH100, PTH111, PTH118
+    return _takes(full.parts, path.parts)
+
+
+def _takes(patterns: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    if not patterns or not parts:
+        return not patterns and not parts
+    if patterns[0] == "**" and len(patterns) > 1:
+        return _takes(patterns[1:], parts) or _takes(patterns, parts[1:])
+    hidden = parts[0].startswith(".") and not patterns[0].startswith(".")
+    return not hidden and fnmatch.fnmatchcase(parts[0], patterns[0]) and _takes(patterns[1:], parts[1:])
 
 
 def _expand(pattern: str, folder: Path) -> list[str]:
