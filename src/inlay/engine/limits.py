@@ -102,7 +102,7 @@ class Lane(Generic[Work]):
         self.learnt_by_429 = False
         self._done_at: deque[float] = deque(maxlen=200)
         self.failures_in_row = 0
-        self.last_success = now
+        self.troubled_since = now  # when the present row of failures began
         self.closed = False
         self._ready: deque[Work] = deque()
         self._later: list[tuple[float, int, Work]] = []
@@ -222,7 +222,7 @@ class Lane(Generic[Work]):
         """A call came back whole: open up, and believe the provider's headers as hints."""
         self.opening = False
         self.failures_in_row = 0
-        now = self.last_success = self._clock()
+        now = self._clock()
         if self.limit < self.ceiling:
             # Slow start doubles once a round trip; after the first overload it is one more a round trip.
             self.limit = min(self.ceiling, self.limit + (1.0 if self.slow_start else 1.0 / max(self.limit, 1.0)))
@@ -258,6 +258,8 @@ class Lane(Generic[Work]):
     def failed(self, error: Transient, sent_at: float) -> float:
         """A call failed for now: slow everybody down once, and say how long this call should wait (seconds)."""
         now = self._clock()
+        if self.failures_in_row == 0:
+            self.troubled_since = now
         self.failures_in_row += 1
         limited = isinstance(error, RateLimited)
         asked = error.retry_after_s
@@ -293,8 +295,8 @@ class Lane(Generic[Work]):
             self.paced_by_429 = True
 
     def quiet_for(self) -> float:
-        """Seconds since the last success."""
-        return self._clock() - self.last_success
+        """For how many seconds there have been failures and no success."""
+        return self._clock() - self.troubled_since if self.failures_in_row else 0.0
 
 
 def _positive(text: str | None, *, zero: bool = False) -> float | None:

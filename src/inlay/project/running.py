@@ -33,6 +33,8 @@ from inlay.types import NANO, Budget, Reason, RunRecord
 
 # Without a budget, a run estimated above this asks first.
 ASK_ABOVE_USD = 1.0
+# Who sends SIGTERM (docker, systemd, Airflow) mostly kills ten seconds later: a clean end comes before that.
+TERMINATED_S = 8.0
 
 Confirm = Callable[[Plan], bool]
 
@@ -302,13 +304,17 @@ def _with_stored(batch: list[PlannedRow], works: list[PassWork], store: Any) -> 
 
 
 class _Interrupts:
-    """Ctrl-C once: stop cleanly. Twice: cancel now."""
+    """Ctrl-C once: stop cleanly, however long the calls in flight take. Twice: cancel now.
+
+    SIGTERM is the same, but calls that are still in flight after TERMINATED_S are given up, and booked as paid.
+    """
 
     def __init__(self, stop: Callable[[RunStopped], None], *, enabled: bool) -> None:
         self._stop = stop
         self._enabled = enabled and threading.current_thread() is threading.main_thread()
         self._count = 0
         self._task: asyncio.Task[Any] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
         if not self._enabled:
@@ -316,7 +322,7 @@ class _Interrupts:
         self._task = asyncio.current_task()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._hit)
+            loop.add_signal_handler(number, self._hit, number)
 
     def __exit__(self, *details: object) -> None:
         if not self._enabled:
@@ -324,10 +330,14 @@ class _Interrupts:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+        if self._deadline is not None:
+            self._deadline.cancel()
 
-    def _hit(self) -> None:
+    def _hit(self, number: int) -> None:
         self._count += 1
         if self._count == 1:
             self._stop(Interrupted("interrupted", remedy="everything answered is saved; run the same command to go on"))
+            if number == signal.SIGTERM and self._task is not None:
+                self._deadline = asyncio.get_running_loop().call_later(TERMINATED_S, self._task.cancel)
         elif self._task is not None:
             self._task.cancel()

@@ -57,22 +57,21 @@ def scan(
     while True:
         place = (pass_id, last, chunk)
         with database.read() as con:
-            head: tuple[Any, ...] | None = None
-            if alike:
-                head = con.execute(_FIRST.format(after=after), place[:2]).fetchone()
-                if head is None:
-                    return
-                row = con.execute(_query(few, _SAME, after), (*head, *place)).fetchone()
-                alike = not row[2]
-            if not alike:
-                head = None
+            common = con.execute(_FIRST.format(after=after), place[:2]).fetchone() if alike else None
+            if alike and common is None:
+                return
+            row = None
+            if common is not None:
+                row = con.execute(_query(few, _SAME, after), (*common, *place)).fetchone()
+            if row is None or row[2]:
+                common = None
                 row = con.execute(_query(columns, "0", after), place).fetchone()
         if row[0]:
-            yield _batch(row, columns, few if head is not None else columns, head)
+            yield _batch(row, columns, columns if common is None else few, common)
         if row[0] < chunk:
             return
         after, last = ">", row[1]
-        alike = alike or _is_alike(row[3:], columns)
+        alike = common is not None or _is_alike(row[3:], columns)
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import shutil
@@ -17,7 +16,6 @@ import pytest
 from inlay.errors import StoreDamaged, StoreError
 from inlay.stores import database
 from inlay.stores.migrations import MIGRATIONS, migrate
-from inlay.stores.scan import scan
 from inlay.stores.sqlite import SqliteStore
 from inlay.testing.store_scene import KEYS, ManualClock, Scene, refused
 from inlay.types import CellState, Settlement
@@ -191,22 +189,6 @@ def test_a_store_is_refused_after_a_fork(tmp_path: Path, stores: Callable[..., S
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(scene.store.runs("tenants")) == 1
-
-
-def test_an_abandoned_scan_holds_nothing(tmp_path: Path, stores: Callable[..., Scene]) -> None:
-    scene = stores(tmp_path / "store.db")
-    run = scene.begin()
-    for key in KEYS:
-        scene.ask(run, key, key + "x")
-    batches = scan(scene.store._db, scene.ref.pass_id, chunk=3)
-    assert next(batches).num_rows == 3
-    scene.store.clear(enrichment="tenants", keys=KEYS[:1])
-    seen = [key for batch in scan(scene.store._db, scene.ref.pass_id, chunk=5) for key in batch["key"].to_pylist()]
-    assert sorted(seen) == sorted(KEYS[1:])
-    del batches
-    gc.collect()
-    scene.store.close()
-    assert not (tmp_path / "store.db-wal").exists()
 
 
 # --- yesterday's store ---------------------------------------------------------------------------------------------
