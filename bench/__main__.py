@@ -67,7 +67,10 @@ def table(lines: list[Line]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     out = []
     for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:5], widths[1:5], strict=True))]
+        cells = [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(row[1:5], widths[1:5], strict=True)),
+        ]
         out.append("  ".join([*cells, row[5].ljust(widths[5]), row[6]]).rstrip())
     return "\n".join(out)
 

@@ -23,7 +23,7 @@ def lane(folder: Path, quick: bool) -> list[Line]:
     seconds = 30 if quick else 60
     kinds = [(announced, declared) for announced in (True, False) for declared in (False, True)]
     with ThreadPoolExecutor(len(kinds)) as pool:
-        found = list(pool.map(lambda kind: _one(folder, *kind, seconds), kinds))
+        found = list(pool.map(lambda kind: _one(folder, kind[0], kind[1], seconds), kinds))
     return [line for lines in found for line in lines]
 
 
@@ -41,7 +41,9 @@ def _one(folder: Path, announced: bool, declared: bool, seconds: int) -> list[Li
     title = f"{'headers' if announced else 'no headers'}, {'declared' if declared else 'undeclared'}"
     early = sum(1 for call in calls if call.status == 429)
     return [
-        Line(f"600 a minute, {title}: share used", share * 100, "%", target=95, most=False, note=f"{failed} rows failed"),
+        Line(
+            f"600 a minute, {title}: share used", share * 100, "%", target=95, most=False, note=f"{failed} rows failed"
+        ),
         Line(
             f"600 a minute, {title}: 429s after {START_S:.0f} s",
             100 * refused / max(count, 1),

@@ -89,9 +89,7 @@ def _generate(path: Path, first: int, last: int) -> None:
     words = " || ".join(f"{phrases}[1 + (hash(i, {turn}) % {len(PHRASES)})::INTEGER]" for turn in range(9))
     text = f"rpad('Stay ' || i || ': ' || {words}, 230, 'x') || md5(i::VARCHAR)"
     con = duckdb.connect()
-    con.execute(
-        f"COPY (SELECT i AS id, {text} AS text FROM range({first}, {last}) r(i)) TO '{path}' (FORMAT parquet)"
-    )
+    con.execute(f"COPY (SELECT i AS id, {text} AS text FROM range({first}, {last}) r(i)) TO '{path}' (FORMAT parquet)")
     con.close()
 
 
@@ -109,7 +107,8 @@ def _fill_store(folder: Path) -> None:
     con = duckdb.connect()
     digest = hash_sql(canonical_sql("text", "VARCHAR"))
     con.execute(
-        f"COPY (SELECT CAST(id AS VARCHAR) AS key, {digest} AS source_hash FROM '{folder}/rows/*.parquet' ORDER BY key) "
+        f"COPY (SELECT CAST(id AS VARCHAR) AS key, {digest} AS source_hash "
+        f"FROM '{folder}/rows/*.parquet' ORDER BY key) "
         f"TO '{folder}/cells.parquet' (FORMAT parquet)"
     )
     con.execute(f"SELECT key, source_hash FROM '{folder}/cells.parquet'")

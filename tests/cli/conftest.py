@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Project:
     def __init__(self, folder: Path, endpoint: str) -> None:
         self.folder = folder
         self.endpoint = endpoint
+        self.started: list[subprocess.Popen[str]] = []
         self.env = {
             name: value
             for name, value in os.environ.items()
@@ -93,8 +94,8 @@ class Project:
         )
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
-        """Start and go on."""
-        return subprocess.Popen(
+        """Start and go on; what still runs when the test ends is killed."""
+        process = subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
             env={**self.env, **env},
@@ -103,6 +104,15 @@ class Project:
             stderr=subprocess.PIPE,
             encoding="utf-8",
         )
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        """Leave no process and no pipe behind."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
     def output(self) -> list[dict[str, Any]]:
         """The published rows."""
@@ -116,12 +126,8 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[[str], Project]:
-    """A project for any endpoint."""
-    return lambda endpoint: Project(tmp_path, endpoint)
-
-
-@pytest.fixture
-def project(tmp_path: Path, simulator: Simulator) -> Project:
+def project(tmp_path: Path, simulator: Simulator) -> Iterator[Project]:
     """A project whose model is the simulator."""
-    return Project(tmp_path, simulator.endpoint)
+    made = Project(tmp_path, simulator.endpoint)
+    yield made
+    made.close()

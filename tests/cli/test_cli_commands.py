@@ -318,3 +318,35 @@ def test_a_declaration_elsewhere_and_suggestions_that_name_it(project: Project) 
     assert done.returncode == 0
     assert Path(other, ".inlay", "store.db").exists()
     assert Path(other, "out.jsonl").exists()
+
+
+def test_show_looks_at_the_first_rows(project: Project, simulator: Simulator) -> None:
+    simulator.control(faults=[{"fault": "refusal", "record": "خدمة"}])
+    assert "pending" in project.inlay("show").stdout
+    project.inlay("run")
+    done = project.inlay("show", "--limit", "3")
+    assert done.returncode == 0, done.stderr
+    header, _, *rows = done.stdout.splitlines()
+    assert header.split() == ["id", "sentiment", "stars"]
+    assert [row.split()[0] for row in rows] == ["r1", "r2", "r3"]
+    assert "failed" in rows[2], "a missing value shows its reason"
+    assert rows[0].split()[1] in ("positive", "neutral", "negative")
+    found = json.loads(project.inlay("show", "--limit", "2", "--json").stdout)
+    assert [row["text"] for row in found] == [text for _, text in project.ROWS[:2]]
+    assert len(simulator.ledger) == 6, "looking asks no model"
+
+
+def test_show_takes_columns_and_refuses_unknown_ones(project: Project) -> None:
+    text = project.inlay("show", "--columns", "text, id").stdout
+    assert text.splitlines()[0].split() == ["text", "id"]
+    assert "駅から遠いが静かで" in text
+    wrong = project.inlay("show", "--columns", "id,mood")
+    assert wrong.returncode == 2
+    assert "no column mood" in wrong.stderr
+    assert "sentiment" in wrong.stderr
+
+
+def test_show_names_what_does_not_fit(project: Project) -> None:
+    narrow = project.inlay("show", COLUMNS="16").stdout
+    assert narrow.splitlines()[0].split() == ["id", "sentiment"]
+    assert " ".join(narrow.split()).endswith("and 1 more (--columns): stars")

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -236,8 +237,7 @@ def test_ctrl_c_twice_stops_at_once(project: Project, simulator: Simulator) -> N
     wait_for(lambda: simulator.summary()["open"] >= 1)
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
-    while "press Ctrl-C again" not in process.stderr.readline():
-        pass
+    assert any("press Ctrl-C again" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 3
@@ -271,6 +271,25 @@ def test_ctrl_c_while_planning_says_that_nothing_was_sent(project: Project, simu
     assert process.returncode == 3, err
     assert err == "interrupted: Nothing was sent.\n"
     assert "Traceback" not in out + err
+    assert len(simulator.ledger) == 0
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_ctrl_c_within_a_long_query_says_that_nothing_was_sent(
+    project: Project, simulator: Simulator, verb: str
+) -> None:
+    endless = "(SELECT count(*) FROM range(1000000000000) a WHERE a.range % 7 = 8) >= 0"
+    project.declare(select={"where": endless})
+    process = project.start(verb)
+    wait_for(lambda: cpu_seconds(process.pid) > 2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (3, "", "interrupted: Nothing was sent.\n")
     assert len(simulator.ledger) == 0
 
 

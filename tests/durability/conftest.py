@@ -12,7 +12,7 @@ from inlay.testing import Simulator
 
 sys.path.insert(0, str(Path(__file__).parent))  # the proofs share one module beside them
 
-from durable_scene import Scene  # noqa: E402
+from durable_scene import Scene
 
 
 @pytest.fixture

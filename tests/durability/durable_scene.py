@@ -33,7 +33,14 @@ PRICES = {"input_per_million": 0.1, "output_per_million": 0.5}
 GRADE = {"type": "enum", "values": ["a", "b", "c"]}
 TIMES = ("enriched_at",)
 COSTS = ("enrichment_cost_usd",)
-VOICES = ("Lovely and clean", "駅から遠いが静か", "خدمة سيئة للغاية", "Mediocre 😐 at best", "Ужасно, но дёшево", "맛있어요")
+VOICES = (
+    "Lovely and clean",
+    "駅から遠いが静か",
+    "خدمة سيئة للغاية",
+    "Mediocre 😐 at best",
+    "Ужасно, но дёшево",
+    "맛있어요",
+)
 
 
 def count(short: int, soak: int) -> int:
@@ -87,9 +94,7 @@ class Scene:
         """read → judge (reads read.sentiment) → note (reads judge.grade)."""
         return [
             self.one_pass(),
-            self.one_pass(
-                "judge", "Judge {{ text }} given {{ passes.read.sentiment }}", fields={"grade": GRADE}
-            ),
+            self.one_pass("judge", "Judge {{ text }} given {{ passes.read.sentiment }}", fields={"grade": GRADE}),
             self.one_pass("note", "Note {{ id }} graded {{ passes.judge.grade }}", fields={"note": "string"}),
         ]
 

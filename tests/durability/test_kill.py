@@ -30,9 +30,8 @@ def done_keys(scene: Scene) -> set[tuple[int, str]]:
     """What the store holds for good at this moment: (pass, key) of every cell that is done."""
     if not (scene.folder / ".inlay" / "store.db").exists():
         return set()
-    with scene.open_store() as store, store._db.read() as con:
-        with contextlib.suppress(Exception):
-            return set(con.execute("SELECT pass_id, key FROM cells WHERE state = 'done'").fetchall())
+    with scene.open_store() as store, store._db.read() as con, contextlib.suppress(Exception):
+        return set(con.execute("SELECT pass_id, key FROM cells WHERE state = 'done'").fetchall())
     return set()
 
 
@@ -75,7 +74,9 @@ def test_kills_at_random_moments(scene: Scene, sim: Simulator, tmp_path: Path, s
         struck += 1
         slowest = max(slowest, first or 0.0)
         again = {call.key for call in sim.ledger.calls[known:] if call.key}
-        read = {str(int(key[1:]) % (rows // 3 if shape == "few_texts" else rows)) for number, key in kept if number == 1}
+        read = {
+            str(int(key[1:]) % (rows // 3 if shape == "few_texts" else rows)) for number, key in kept if number == 1
+        }
         assert not again & read, "an answer that was kept was asked again"
     last = scene.command_run()
     assert last.code == 0, last.err
@@ -123,7 +124,9 @@ def test_kills_at_every_named_point(scene: Scene, sim: Simulator, point: str) ->
         resumed = scene.calls_of()
         # One call at a time: only an answer whose commit was cut off can be asked for twice.
         repaid = made + resumed - rows
-        assert repaid in ((1,) if point == "commit.before_commit" and hits > turn else (0, 1) if step == "claim" else (0,))
+        assert repaid in (
+            (1,) if point == "commit.before_commit" and hits > turn else (0, 1) if step == "claim" else (0,)
+        )
         assert scene.calls_of() == 0
         assert len(scene.rows_out()) == rows
         assert all(row[f"read{turn}_success"] for row in scene.rows_out())

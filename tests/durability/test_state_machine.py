@@ -23,10 +23,17 @@ from inlay.testing import Simulator
 
 KEYS = st.integers(0, 25)
 TEXTS = st.integers(0, 15)
-POINTS = ("claim.before_commit", "claim.after_commit", "commit.before_commit", "commit.after_commit",
-          "begin_run.after_commit", "end_run.before_commit", "publish.before_write")
-BAD = ("empty_content", "missing_key", "refusal", "filtered", "malformed")
-ENDS = ("done", "reused", "unchanged", "partial", "pending")
+POINTS = (
+    "claim.before_commit",
+    "claim.after_commit",
+    "commit.before_commit",
+    "commit.after_commit",
+    "begin_run.after_commit",
+    "end_run.before_commit",
+    "publish.before_write",
+)
+BAD = ("empty_content", "missing_key", "refusal", "filtered", "malformed", "truncated")
+WORDS = ("", "Now ", "今 ")
 
 
 class Machine(RuleBasedStateMachine):
@@ -43,8 +50,9 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(chained=st.booleans())
     def begin(self, chained: bool) -> None:
+        self.plain = self.scene.three_passes() if chained else [self.scene.one_pass()]
         self.scene.declare(
-            passes=self.scene.three_passes() if chained else [self.scene.one_pass()],
+            passes=self.plain,
             budget={"usd": 1, "per": "total"},
             failures={"max_percent": 100},
             limits={"concurrency": 4},
@@ -68,12 +76,20 @@ class Machine(RuleBasedStateMachine):
         del self.rows[names[key % len(names)]]
         self.write()
 
-    @rule(limit=st.sampled_from([None, None, 0, 1, 3]), bad=st.sampled_from([None, None, *BAD]))
-    def run(self, limit: int | None, bad: str | None) -> None:
+    @rule(number=st.integers(0, 2), word=st.sampled_from(WORDS))
+    def reword(self, number: int, word: str) -> None:
+        """Another prompt for one of the passes, or the first one again."""
+        passes = [dict(part) for part in self.scene.document["passes"]]
+        place = number % len(passes)
+        passes[place]["prompt"] = word + self.plain[place]["prompt"]
+        self.scene.declare(passes=passes)
+
+    @rule(limit=st.sampled_from([None, None, 0, 1, 3]), bad=st.sampled_from([None, None, *BAD]), refresh=st.booleans())
+    def run(self, limit: int | None, bad: str | None, refresh: bool) -> None:
         self.turns += 1
         self.sim.control(faults=[{"fault": bad, "share": 0.4}] if bad else [], seed=0)
         known = len(self.sim.ledger)
-        report = self.scene.run(limit=limit)
+        report = self.scene.run(limit=limit, refresh=["stale"] if refresh else [])
         self.sim.control(faults=[])
         assert report.stopped is None
         assert report.summary["calls"] == len(self.sim.ledger) - known
@@ -122,8 +138,8 @@ class Machine(RuleBasedStateMachine):
         """A healthy day: the table of a fresh run, the books in order, nothing left to ask."""
         self.sim.control(faults=[])
         project.retry(self.scene.file)
-        assert self.scene.run(budget_usd=100.0).exit_code == 0
-        assert self.scene.calls_of() == 0
+        assert self.scene.run(budget_usd=100.0, refresh=["stale"]).exit_code == 0
+        assert self.scene.calls_of(refresh=["stale"]) == 0
         assert len(self.scene.rows_out()) == len(self.rows)
         self.scene.is_sound()
         self.scene.nothing_open()
@@ -143,5 +159,5 @@ TestMachine.settings = settings(
     database=None,
     print_blob=True,
     derandomize=os.environ.get("INLAY_SEED") == "0",
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )

@@ -76,5 +76,8 @@ def test_one_budget_over_two_runners(scene: Scene, sim: Simulator) -> None:
     ended = [scene.finish(process) for process in [scene.start(), scene.start()]]
     assert {end.code for end in ended} == {3}
     assert 0 < sim.ledger.billed_nusd <= 12_000_000
-    assert scene.calls_of() == 0
     scene.nothing_open()
+    # What each held in reserve is free again: room for a shorter record, perhaps, and never for more than the cap.
+    assert scene.calls_of() <= 2
+    assert sim.ledger.billed_nusd <= 12_000_000
+    assert len(set(scene.tasks().values())) == 1

@@ -12,7 +12,7 @@ from inlay.testing import Simulator
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "durability"))  # where the scene is
 
-from durable_scene import Scene  # noqa: E402
+from durable_scene import Scene
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from durable_scene import GRADE, PRICES, Scene, texts
 
 from inlay import project
 from inlay.testing import SimRequest, Simulator
+from inlay.types import Reason
 
 ROWS = 40
 
@@ -55,7 +56,7 @@ def test_one_changed_input_is_one_call(filled: Scene) -> None:
     rows[7]["text"] = "完全に書き直しました 🌸"
     filled.rows(rows)
     plan = project.plan(filled.file)
-    assert plan.passes[0].reasons["input_changed"] == plan.calls == 1
+    assert plan.passes[0].reasons[Reason.INPUT_CHANGED] == plan.calls == 1
     assert filled.calls_of() == 1
     assert filled.calls_of() == 0
 
@@ -135,10 +136,8 @@ def test_two_people_with_one_name_cost_one_call_and_each_get_their_row(scene: Sc
 
 def test_csv_to_parquet_costs_nothing(filled: Scene) -> None:
     before = filled.table()
-    parquet = filled.folder / "rows.parquet"
-    duckdb.sql(
-        f"COPY (SELECT * FROM read_csv('{filled.folder / 'rows.csv'}', all_varchar = true)) TO '{parquet}' (FORMAT parquet)"
-    )
+    source, parquet = filled.folder / "rows.csv", filled.folder / "rows.parquet"
+    duckdb.sql(f"COPY (FROM read_csv('{source}', all_varchar = true)) TO '{parquet}' (FORMAT parquet)")
     filled.declare(source={"files": "rows.parquet", "key": "id"})
     assert filled.calls_of() == 0
     assert filled.table() == before
@@ -153,7 +152,7 @@ def test_a_changed_prompt_is_shown_and_not_bought(chained: Scene) -> None:
     before = chained.table()
     chained.declare(passes=passes)
     plan = project.plan(chained.file)
-    assert [part.reasons.get("stale", 0) for part in plan.passes] == [0, ROWS, 0]
+    assert [part.reasons.get(Reason.STALE, 0) for part in plan.passes] == [0, ROWS, 0]
     assert plan.calls == 0
     assert chained.calls_of() == 0
     assert chained.table() == before
@@ -183,7 +182,9 @@ def test_refreshing_pass_two_follows_into_pass_three_only_where_values_changed(s
                 scene.one_pass(fields=mood),
                 scene.one_pass("judge", wording, fields=grade),
                 scene.one_pass(
-                    "note", "Note {{ id }} is {{ passes.judge.grade }}", fields={"note": {"type": "string", "nullable": False}}
+                    "note",
+                    "Note {{ id }} is {{ passes.judge.grade }}",
+                    fields={"note": {"type": "string", "nullable": False}},
                 ),
             ]
 
@@ -204,7 +205,7 @@ def test_refreshing_pass_two_follows_into_pass_three_only_where_values_changed(s
 
 def test_a_changed_model_makes_answers_stale_not_new(filled: Scene) -> None:
     filled.declare(passes=[filled.one_pass(model="compatible:other")])
-    assert project.plan(filled.file).passes[0].reasons["stale"] == ROWS
+    assert project.plan(filled.file).passes[0].reasons[Reason.STALE] == ROWS
     assert filled.calls_of() == 0
     assert filled.calls_of(refresh=["stale"]) == ROWS
     filled.declare(passes=[filled.one_pass()])
@@ -219,7 +220,7 @@ def test_what_is_not_part_of_the_recipe_costs_nothing(filled: Scene) -> None:
         limits={"concurrency": 3},
         budget={"usd": 1},
     )
-    assert project.plan(filled.file).passes[0].reasons["cached"] == ROWS
+    assert project.plan(filled.file).passes[0].reasons[Reason.CACHED] == ROWS
     assert filled.calls_of() == 0
     assert "p_sentiment" in filled.rows_out()[0]
 
@@ -228,7 +229,7 @@ def test_an_expired_answer_is_asked_again(filled: Scene) -> None:
     filled.declare(passes=[filled.one_pass(ttl="30d")])
     assert filled.calls_of() == 0
     filled.declare(passes=[filled.one_pass(ttl="0.001s")])
-    assert project.plan(filled.file).passes[0].reasons["expired"] == ROWS
+    assert project.plan(filled.file).passes[0].reasons[Reason.EXPIRED] == ROWS
     assert filled.calls_of() == ROWS
     filled.declare(passes=[filled.one_pass(ttl="30d")])
     assert filled.calls_of() == 0
@@ -243,7 +244,7 @@ def test_a_failed_cell_is_tried_a_bounded_number_of_times_then_given_up(scene: S
     scene.declare(failures={"max_tries": 3})
     # One repair within a run; three runs.
     assert [scene.calls_of() for _ in range(5)] == [ROWS + 1, 2, 2, 0, 0]
-    assert project.plan(scene.file).passes[0].reasons["given_up"] == 1
+    assert project.plan(scene.file).passes[0].reasons[Reason.GIVEN_UP] == 1
     bad = next(row for row in scene.rows_out() if row["id"] == "k00007")
     [error] = json.loads(bad["enrichment_errors"])
     assert (error["state"], error["kind"]) == ("failed", "invalid_output")
@@ -354,3 +355,59 @@ def test_only_rows_whose_value_is_missing_are_selected(scene: Scene) -> None:
     scene.rows(rows)
     assert project.plan(scene.file).rows_selected == 3
     assert scene.calls_of() == 0
+
+
+# --- one text, many rows, asked again ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repeated(scene: Scene) -> Scene:
+    """A thousand rows with ten texts, far apart from each other, worked on a few at a time."""
+    scene.rows(texts(1_000, distinct=10))
+    scene.declare(limits={"concurrency": 2})
+    assert scene.calls_of() == 10
+    return scene
+
+
+def test_expired_rows_with_one_text_share_one_new_answer(repeated: Scene) -> None:
+    repeated.declare(passes=[repeated.one_pass(ttl="0.001s")])
+    assert repeated.calls_of() == 10
+
+
+def test_stale_rows_with_one_text_share_one_new_answer(repeated: Scene) -> None:
+    repeated.declare(passes=[repeated.one_pass(prompt="Read anew: {{ text }}")])
+    assert repeated.calls_of(refresh=["stale"]) == 10
+    # Both wordings are answered now: going back and forth is free.
+    repeated.declare(passes=[repeated.one_pass()])
+    assert repeated.calls_of(refresh=["stale"]) == 0
+    repeated.declare(passes=[repeated.one_pass(prompt="Read anew: {{ text }}")])
+    assert repeated.calls_of(refresh=["stale"]) == 0
+    assert project.plan(repeated.file).passes[0].reasons[Reason.CACHED] == 1_000
+
+
+def test_failed_rows_with_one_text_share_one_failure(scene: Scene) -> None:
+    scene.rows(texts(1_000, distinct=10))
+    scene.sim.control(faults=[{"fault": "empty_content", "record": "#7$"}])
+    scene.declare(limits={"concurrency": 2}, failures={"max_percent": 100, "max_tries": 2})
+    assert [scene.calls_of() for _ in range(3)] == [9 + 2, 2, 0]
+    assert project.plan(scene.file).passes[0].reasons[Reason.GIVEN_UP] == 100
+
+
+def test_partial_rows_with_one_text_share_one_new_try(scene: Scene) -> None:
+    scene.rows(texts(1_000, distinct=10))
+    scene.sim.control(faults=[{"fault": "missing_key", "record": "#7$"}])
+    scene.declare(limits={"concurrency": 2}, failures={"max_percent": 100, "max_tries": 2})
+    first = scene.calls_of()
+    assert first == 9 + 2
+    scene.sim.control(faults=[])
+    assert scene.calls_of() == 1
+    assert all(row["read_success"] for row in scene.rows_out())
+
+
+def test_a_plan_says_how_many_calls_a_run_makes(scene: Scene) -> None:
+    scene.rows(texts(200, distinct=50))
+    scene.declare()
+    for change in ({}, {"passes": [scene.one_pass(prompt="Anew {{ text }}")]}, {"passes": [scene.one_pass()]}):
+        scene.declare(**change)
+        planned = project.plan(scene.file, refresh=["stale"]).calls
+        assert scene.calls_of(refresh=["stale"]) == planned

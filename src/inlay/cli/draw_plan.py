@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from inlay.cli import screen, words
 from inlay.cli.options import command_line
+from inlay.cli.sheet import Sheet, sheet
 from inlay.types import Reason
 
 if TYPE_CHECKING:
@@ -71,40 +72,25 @@ def _missing_line(plan: Plan) -> str:
     return f"missing, of all rows: {', '.join(parts)}; together {share(sum(plan.missing.values()))}"
 
 
-def _reasons_table(plan: Plan) -> screen.Table:
+def _reasons_table(plan: Plan) -> Sheet:
     present = [reason for reason in _REASONS if any(part.reasons.get(reason) for part in plan.passes)]
     rows = [
         [part.name, *(words.count(part.reasons.get(reason, 0)) for reason in present), _selected(part)]
         for part in plan.passes
     ]
-    target = screen.table(["pass", *(_REASONS[reason] for reason in present), "= selected rows"], text=["pass"])
-    return screen.fill(target, rows)
+    return sheet(["pass", *(_REASONS[reason] for reason in present), "= selected rows"], rows, text=["pass"])
 
 
 def _selected(part: PassPlan) -> str:
     return words.count(sum(part.reasons.values()))
 
 
-def _price_table(plan: Plan) -> screen.Table:
+def _price_table(plan: Plan) -> Sheet:
     """asked = answered already + same input as another + to answer."""
-    target = screen.table(
-        [
-            "pass",
-            "model",
-            "asked",
-            "= in store",
-            "+ same input",
-            "+ to answer",
-            "calls",
-            "tokens in",
-            "tokens out",
-            "US dollars",
-        ],
-        text=["pass", "model"],
-    )
+    figures = ("asked", "= in store", "+ same input", "+ to answer", "calls", "tokens in", "tokens out")
     rows = [[part.name, part.model, *_figures([part]), _price(part)] for part in plan.passes]
     total = ["total", "", *_figures(plan.passes), words.price_range(plan.cost_usd, plan.worst_usd)]
-    return screen.fill(target, rows, total)
+    return sheet(["pass", "model", *figures, "US dollars"], rows, text=["pass", "model"], total=total)
 
 
 def _figures(parts: tuple[PassPlan, ...] | list[PassPlan]) -> list[str]:

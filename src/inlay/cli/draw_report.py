@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from inlay.cli import screen, words
 from inlay.cli.options import command_line
+from inlay.cli.sheet import Sheet, sheet
 
 if TYPE_CHECKING:
     from inlay.project.report import Report
@@ -53,14 +54,12 @@ def _number(value: Any) -> int:
     return sum(value.values()) if isinstance(value, Mapping) else int(value)
 
 
-def _cells_table(passes: list[Mapping[str, Any]]) -> screen.Table:
-    target = screen.table(
-        ["pass", "cells", *(f"{'+ ' if n else '= '}{name}" for n, name in enumerate(COLUMNS))], text=["pass"]
-    )
+def _cells_table(passes: list[Mapping[str, Any]]) -> Sheet:
+    columns = ["pass", "cells", *(f"{'+ ' if n else '= '}{name}" for n, name in enumerate(COLUMNS))]
     counts = [cell_counts(part) for part in passes]
     rows = [[part["pass"], *map(words.count, row)] for part, row in zip(passes, counts, strict=True)]
     sums = [sum(column) for column in zip(*counts, strict=True)]
-    return screen.fill(target, rows, ["total", *map(words.count, sums)])
+    return sheet(columns, rows, text=["pass"], total=["total", *map(words.count, sums)])
 
 
 def _trouble(summary: Mapping[str, Any]) -> Iterator[str]:

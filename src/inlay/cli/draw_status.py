@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inlay.cli import screen, words
 from inlay.cli.options import command_line, shown_key
+from inlay.cli.sheet import Sheet, sheet
 
 if TYPE_CHECKING:
     from inlay.project.report import PassStatus, Status
@@ -34,23 +35,22 @@ def draw(out: screen.Page, status: Status, enrichment: Enrichment, file: str) ->
         _section(out, "Last runs", _runs_table(status.runs))
 
 
-def _section(out: screen.Page, title: str, content: screen.Table) -> None:
+def _section(out: screen.Page, title: str, content: Sheet) -> None:
     out.title(title)
     out.table(content)
 
 
-def _cells_table(passes: tuple[PassStatus, ...]) -> screen.Table:
+def _cells_table(passes: tuple[PassStatus, ...]) -> Sheet:
     """cells = done + partial + failed + skipped (+ what is under way); stale cells are done under an earlier recipe."""
     present = [name for name in STATES if name in STATES[:4] or any(part.states.get(name) for part in passes)]
     columns = [
         "pass",
         "model",
         "coverage",
-        "",
+        "share",
         "cells",
         *(f"{'+ ' if n else '= '}{_title(s)}" for n, s in enumerate(present)),
     ]
-    target = screen.table([*columns, "of done: stale"], text=["pass", "model", "coverage"])
     rows = []
     for part in passes:
         cells, done = sum(part.states.values()), part.states.get("done", 0)
@@ -58,14 +58,14 @@ def _cells_table(passes: tuple[PassStatus, ...]) -> screen.Table:
             [
                 part.name,
                 part.model,
-                screen.bar(done / cells if cells else 0.0),
+                screen.bar(done / cells if cells else 0.0, 10),
                 words.percent(done, cells),
                 words.count(cells),
                 *(words.count(part.states.get(name, 0)) for name in present),
                 words.count(part.stale),
             ]
         )
-    return screen.fill(target, rows)
+    return sheet([*columns, "of done: stale"], rows, text=["pass", "model"])
 
 
 def _title(state: str) -> str:
@@ -88,27 +88,25 @@ def _failures(out: screen.Page, status: Status, enrichment: Enrichment, file: st
     out.line(more)
 
 
-def _cost_table(ledger: tuple[Mapping[str, Any], ...]) -> screen.Table:
+def _cost_table(ledger: tuple[Mapping[str, Any], ...]) -> Sheet:
     sums: dict[tuple[str, str], list[int]] = {}
     for line in ledger:
         into = sums.setdefault((str(line["pass"]), str(line["model"])), [0, 0, 0, 0])
         for index, name in enumerate(("attempts", "input_tokens", "output_tokens", "cost_nusd")):
             into[index] += line[name] or 0
-    target = screen.table(
-        ["pass", "model", "attempts", "tokens in", "tokens out", "US dollars"], text=["pass", "model"]
-    )
     rows = [[name, model, *_figures(figures)] for (name, model), figures in sorted(sums.items())]
     total = [sum(column) for column in zip(*sums.values(), strict=True)]
-    return screen.fill(target, rows, ["total", "", *_figures(total)])
+    columns = ["pass", "model", "attempts", "tokens in", "tokens out", "US dollars"]
+    return sheet(columns, rows, text=["pass", "model"], total=["total", "", *_figures(total)])
 
 
 def _figures(figures: list[int]) -> list[str]:
     return [*map(words.count, figures[:3]), words.dollars(figures[3] / _NANO)]
 
 
-def _runs_table(runs: tuple[Mapping[str, Any], ...]) -> screen.Table:
-    target = screen.table(["run", "began", "outcome", "rows", "calls", "US dollars", "took"], text=["began", "outcome"])
-    return screen.fill(target, [list(_run(record)) for record in runs])
+def _runs_table(runs: tuple[Mapping[str, Any], ...]) -> Sheet:
+    columns = ["run", "began", "outcome", "rows", "calls", "US dollars", "took"]
+    return sheet(columns, [list(_run(record)) for record in runs], text=["began", "outcome"])
 
 
 def _run(record: Mapping[str, Any]) -> Iterator[str]:

@@ -11,13 +11,12 @@ import io
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from inlay._version import __version__
-from inlay.cli import screen
-from inlay.cli.options import CONTEXT
+from inlay.cli import options, screen
 from inlay.cli.words import escaped
 from inlay.errors import InlayError, PlanError, ProviderError, SourceError, SpecError, StoreError, TargetError
 
@@ -63,9 +62,8 @@ class Commands(click.Group):
             sys.stdout.flush()
         except (click.exceptions.Exit, click.ClickException):
             raise
-        except (KeyboardInterrupt, click.Abort):
-            _say("interrupted", "Nothing was sent.")
-            ctx.exit(STOPPED)
+        except KeyboardInterrupt:
+            _interrupted(ctx)
         except BrokenPipeError:
             screen.let_go()
             ctx.exit(PIPE_CLOSED)
@@ -74,6 +72,8 @@ class Commands(click.Group):
             _trace_if_asked()
             ctx.exit(WRONG if isinstance(error, SpecError | PlanError | SourceError) else STOPPED)
         except Exception as error:  # noqa: BLE001 (the outermost edge: whatever it is, the user gets a sentence)
+            if options.is_interrupt(error):
+                _interrupted(ctx)
             _say(
                 "error",
                 f"Inlay did not expect this: {type(error).__name__}: {error}",
@@ -82,6 +82,11 @@ class Commands(click.Group):
             _trace_if_asked()
             ctx.exit(UNEXPECTED)
         return result
+
+
+def _interrupted(ctx: click.Context) -> NoReturn:
+    _say("interrupted", "Nothing was sent.")
+    ctx.exit(STOPPED)
 
 
 def _say(what: str, text: str, *more: str) -> None:
@@ -106,7 +111,7 @@ def _trace_if_asked() -> None:
         traceback.print_exc()
 
 
-@click.group(cls=Commands, context_settings=CONTEXT, epilog=EXIT_CODES)
+@click.group(cls=Commands, context_settings=options.CONTEXT, epilog=EXIT_CODES)
 @click.version_option(__version__, "--version", prog_name="inlay", message="%(prog)s %(version)s")
 def cli() -> None:
     """Durable LLM columns in the tables you already have: planned, priced, paid once, kept forever.

@@ -158,6 +158,13 @@ def shown_key(enrichment: Enrichment, key: str) -> str:
         return key
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Whether this means Ctrl-C, at a question or within a query: DuckDB tells of it with a plain RuntimeError."""
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return True
+    return type(error) is RuntimeError and str(error) == "Query interrupted"
+
+
 def on_terminal() -> bool:
     """Whether somebody can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -107,8 +107,8 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
     )
     try:
         report = project.run(enrichment, choices)
-    except KeyboardInterrupt:
-        if not display.watching:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if not (display.watching and options.is_interrupt(error)):
             raise
         display.progress.close(unfinished=True)
         raise Interrupted(

@@ -1,14 +1,13 @@
-"""Where output goes: consoles, tables and JSON.
+"""Where output goes: consoles, pages and JSON.
 
 What stays true: text from outside goes through `escaped` before it is drawn, and is never read as markup; without a
-terminal a table is as wide as its content; NO_COLOR and TERM=dumb are respected.
+terminal a page is wide enough for every table; NO_COLOR and TERM=dumb are respected.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +16,8 @@ from inlay.cli.words import escaped, json_escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+
+    from inlay.cli.sheet import Sheet
 
 # Wide enough for every table of ours when nobody's window says otherwise.
 _WITHOUT_TERMINAL = 200
@@ -50,36 +50,14 @@ class Page:
         """A heading, after an empty line."""
         click.echo("\n" + click.style(escaped(text), bold=True), color=False if plain() else None)
 
-    def table(self, content: Table) -> None:
-        """A table from `table` and `fill`."""
+    def table(self, content: Sheet) -> None:
+        """A table, in the form that fits the window."""
         if self._console is None:
             self._console = console()
-        self._console.print(content)
-
-
-def table(columns: Sequence[str], *, text: Sequence[str] = (), total: bool = False) -> Table:
-    """An empty table; the columns named in `text` are aligned left, the others hold figures."""
-    from rich import box
-    from rich.table import Table
-
-    out = Table(box=box.SIMPLE_HEAD, show_footer=False, header_style="bold", pad_edge=False, show_edge=False)
-    for name in columns:
-        left = name in text
-        out.add_column(name, justify="left" if left else "right", overflow="fold", no_wrap=not left)
-    return out
-
-
-def fill(target: Table, rows: Iterable[Sequence[str]], total: Sequence[str] | None = None) -> Table:
-    """Add rows, and a row of sums under a line. Cells are escaped here."""
-    from rich.text import Text
-
-    rows = list(rows)
-    for number, row in enumerate(rows):
-        last = total is not None and number == len(rows) - 1
-        target.add_row(*(Text(escaped(cell)) for cell in row), end_section=last)
-    if total is not None:
-        target.add_row(*(Text(escaped(cell), style="bold") for cell in total))
-    return target
+        for number, piece in enumerate(content.fitted(self._console.width)):
+            if number:
+                self.line()
+            self._console.print(piece.table())
 
 
 def plain() -> bool:

@@ -57,6 +57,7 @@ def _answers(enrichment: Enrichment, known: list[str]) -> list[str]:
 
 def _draw(rows: list[dict[str, Any]], wanted: list[str], *, everything: bool) -> None:
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
@@ -67,7 +68,7 @@ def _draw(rows: list[dict[str, Any]], wanted: list[str], *, everything: bool) ->
     cells = [[_cell(row, name) for name in wanted] for row in rows]
     widths = (
         [
-            max(len(escaped(name)), *(len(text) for text, _ in column))
+            max(cell_len(escaped(name)), *(cell_len(text) for text, _ in column))
             for name, column in zip(wanted, zip(*cells, strict=True), strict=True)
         ]
         if rows
@@ -99,7 +100,7 @@ def _fitting(widths: list[int], room: int, *, everything: bool) -> int:
 
 def _cell(row: dict[str, Any], name: str) -> tuple[str, bool]:
     """A value in one line, or the reason why there is none."""
-    from rich.cells import set_cell_size
+    from rich.cells import cell_len, set_cell_size
 
     from inlay.cli.words import escaped
 
@@ -116,6 +117,4 @@ def _cell(row: dict[str, Any], name: str) -> tuple[str, bool]:
     if isinstance(value, dict):
         value = ", ".join(f"{key}: {part}" for key, part in value.items())
     text = escaped(" ".join(str(value).split()))
-    from rich.cells import cell_len
-
     return (text if cell_len(text) <= CELL_WIDTH else set_cell_size(text, CELL_WIDTH - 1) + "…"), True

@@ -41,13 +41,14 @@ def stats(declaration: str, as_json: bool) -> None:
     """
     from inlay import project
     from inlay.cli import screen
+    from inlay.cli.sheet import sheet
 
     found = project.stats(options.load(declaration))
     if as_json:
         screen.print_json(found)
         return
-    target = screen.table(["what", "how much"], text=["what"])
-    screen.Page().table(screen.fill(target, [[name.replace("_", " "), _amount(name, found[name])] for name in found]))
+    rows = [[name.replace("_", " "), _amount(name, found[name])] for name in found]
+    screen.Page().table(sheet(["what", "how much"], rows, text=["what", "how much"]))
 
 
 @store.command(context_settings=options.CONTEXT)

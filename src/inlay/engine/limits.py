@@ -27,6 +27,8 @@ MIN_WAIT_S, MAX_WAIT_S = 0.5, 120.0
 START_CONCURRENCY, CEILING = 16, 256
 # A lane that learnt its rate stays a little under it: the provider's clock and ours differ.
 SAFETY = 0.985
+# Failures are seldom while fewer than this share of recent calls failed: the call is retried, the lane goes on.
+SELDOM = 0.15
 # This many transient failures in a row (and no success) turn a lane to probing with one call at a time.
 PROBE_AFTER = 24
 
@@ -102,6 +104,7 @@ class Lane(Generic[Work]):
         self.learnt_by_429 = False
         self._done_at: deque[float] = deque(maxlen=200)
         self.failures_in_row = 0
+        self.trouble = 0.0  # share of recent calls that failed for now, smoothed over about twenty
         self.troubled_since = now  # when the present row of failures began
         self.closed = False
         self._ready: deque[Work] = deque()
@@ -125,12 +128,12 @@ class Lane(Generic[Work]):
     @property
     def ahead(self) -> int:
         """How many ready calls are enough to keep the workers busy between two writes to the store."""
-        return max(8, math.ceil(self._allowed() * 0.25))
+        return max(8, math.ceil(self._soon() * 0.25))
 
     @property
     def room(self) -> int:
         """How many more calls may be made ready now."""
-        return int(self._allowed()) + self.ahead - self.active - len(self._ready)
+        return int(self._soon()) + self.ahead - self.active - len(self._ready)
 
     def add(self, work: Work) -> None:
         """Make a call ready."""
@@ -173,6 +176,10 @@ class Lane(Generic[Work]):
             future = self._idle.popleft()
             if not future.done():
                 future.set_result(None)
+
+    def _soon(self) -> float:
+        """How many may be in flight as soon as the first call has come back: they are made ready meanwhile."""
+        return self.limit if self.opening else self._allowed()
 
     def _allowed(self) -> float:
         return 1.0 if self.opening or self.failures_in_row >= PROBE_AFTER else self.limit
@@ -222,13 +229,17 @@ class Lane(Generic[Work]):
         """A call came back whole: open up, and believe the provider's headers as hints."""
         self.opening = False
         self.failures_in_row = 0
+        self.trouble *= 0.95
         now = self._clock()
         if self.limit < self.ceiling:
             # Slow start doubles once a round trip; after the first overload it is one more a round trip.
             self.limit = min(self.ceiling, self.limit + (1.0 if self.slow_start else 1.0 / max(self.limit, 1.0)))
         self._done_at.append(now)
         if self.learnt_by_429 and self.requests is not None:
-            self.requests.rate += 0.005  # half a percent a second: feel for more, rarely enough to stay under 1% 429s
+            # Half a percent a second: feel for more, seldom enough to stay near 1% 429s. After a long quiet the limit was
+            # a storm and no limit: grow ever faster.
+            self.requests.rate += 0.005 * (1.0 + ((now - self.cut_at) / 6.0) ** 3)
+            self.requests.capacity = max(1.0, self.requests.rate * 0.1)
         self._learn(headers, now)
 
     def _learn(self, headers: Mapping[str, str], now: float) -> None:
@@ -261,10 +272,11 @@ class Lane(Generic[Work]):
         if self.failures_in_row == 0:
             self.troubled_since = now
         self.failures_in_row += 1
+        self.trouble += 0.05 * (1.0 - self.trouble)
         limited = isinstance(error, RateLimited)
         asked = error.retry_after_s
         wait = None if asked is None else min(max(asked, MIN_WAIT_S), MAX_WAIT_S)
-        if sent_at > self.cut_at:
+        if sent_at > self.cut_at and (limited or self.trouble > SELDOM):
             # One cut for a whole burst: calls sent before the last cut knew nothing of it.
             self.cut_at = now
             self.slow_start = False
@@ -284,6 +296,10 @@ class Lane(Generic[Work]):
             recent = [at for at in self._done_at if at > now - 10]
             if len(recent) >= 10 and recent[-1] > recent[0]:
                 rate = (len(recent) - 1) / (recent[-1] - recent[0])
+                if self.requests is not None:
+                    rate = max(
+                        rate, self.requests.rate * 0.7
+                    )  # a storm lets nothing through; it says little of the limit
                 self.requests = Bucket(rate * 0.98, max(1.0, rate * 0.1), now, level=0.0)
                 self.learnt_by_429 = True
         elif self.declared_rate is None:

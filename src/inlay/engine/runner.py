@@ -25,7 +25,7 @@ from inlay.engine.events import LaneOpened, Listener, Stopping
 from inlay.engine.limits import Lane
 from inlay.engine.passwork import PassWork
 from inlay.engine.rows import Cells, plan_cells
-from inlay.engine.settling import Settling
+from inlay.engine.settling import Failure, Settling
 from inlay.engine.tally import PassTally, Tally
 from inlay.engine.work import Ask, Row, Target
 from inlay.engine.writer import Writer
@@ -33,6 +33,7 @@ from inlay.errors import BudgetReached, InvalidRequest, RunStopped, StoreError
 from inlay.spec.model import Enrichment
 from inlay.types import (
     Budget,
+    CellState,
     Claimed,
     ClaimResult,
     Held,
@@ -272,13 +273,13 @@ class Runner:
             flight.targets.append(target)
             return
         if (known := self.settling.failures.get(cell.fingerprint)) is not None:
-            self._track(self.settling.fail(part, cell, known[0], known[1]))
+            self._track(self.settling.fail(part, cell, known))
             return
         flights[cell.fingerprint] = cell
         try:
             self.cells.prepare(part, cell)
         except InvalidRequest as error:
-            self._track(self.settling.fail(part, cell, error.kind, error.message))
+            self._track(self.settling.fail(part, cell, Failure(CellState.FAILED, error.kind, error.message)))
             return
         self.again(cell)
 

@@ -8,7 +8,7 @@ the same input, so that it is not paid once a row.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 
 from inlay.engine.events import BudgetWarning, Listener
 from inlay.engine.passwork import PassWork
@@ -21,7 +21,18 @@ from inlay.payload import decode_fields
 from inlay.spec.model import FailuresSpec
 from inlay.types import Budget, CellState, CellWrite, FieldAnswer, Known, NewAnswer, Settlement, usd
 
-REMEMBERED_FAILURES = 50_000
+REMEMBERED_FAILURES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How an address failed in this run, for later rows with the same input."""
+
+    state: CellState
+    kind: str
+    message: str
+    answer_id: int | None = None
+    answered: Answered | None = None
 
 
 class Settling:
@@ -45,7 +56,7 @@ class Settling:
         self.tally = tally
         self.writer = writer
         self.flights: dict[bytes, Ask] = {}  # address -> the ask that is under way
-        self.failures: dict[bytes, tuple[str, str]] = {}  # address -> kind and message of a failure of this run
+        self.failures: dict[bytes, Failure] = {}  # address -> how it failed, wholly or in part, in this run
         self.open_claims = 0  # claimed by us and not closed
         self.unaffordable = False  # a claim found no room under the cap; closing another may make some
         self._rule = failures
@@ -80,27 +91,37 @@ class Settling:
         kind = "" if state is CellState.DONE or answer is None else answer.error_kind or ""
         message = "" if answer is None else answer.error_message or ""
         writes = tuple(self.cells.write(part, ask, target, state, kind, message) for target in targets)
-        await self.keep(replace(settlement, cells=writes))
+        number = await self.keep(
+            Settlement(
+                settlement.attempt_id,
+                settlement.outcome,
+                settlement.cost_nusd,
+                settlement.usage,
+                settlement.estimated,
+                settlement.answer,
+                writes,
+            )
+        )
         if not final:
             return
         # Cells that joined while the write was under way get theirs now.
         late = ask.targets[len(targets) :]
         self.flights.pop(ask.fingerprint, None)
-        if state is CellState.FAILED and len(self.failures) < REMEMBERED_FAILURES:
-            self.failures[ask.fingerprint] = (kind, message)
-        for target in late:
-            self._start(part, target)
         answered = None
         if fields and answer is not None:
             answered = Answered(fields, answer.values_hash, state is CellState.DONE)
-        for number, target in enumerate(targets):
-            self._ended(part, target, state, kind, answered, reused=number > 0)
+        if state is not CellState.DONE and len(self.failures) < REMEMBERED_FAILURES:
+            self.failures[ask.fingerprint] = Failure(state, kind, message, number, answered)
+        for target in late:
+            self._start(part, target)
+        for place, target in enumerate(targets):
+            self._ended(part, target, state, kind, answered, reused=place > 0)
         self._check_failures()
 
-    async def keep(self, settlement: Settlement) -> None:
-        """Keep a settlement; returns when it is durable."""
+    async def keep(self, settlement: Settlement) -> int | None:
+        """Keep a settlement; returns, with its answer's number, when it is durable."""
         try:
-            await self.writer.keep(settlement)
+            return await self.writer.keep(settlement)
         finally:
             if settlement.attempt_id:
                 self.closed()
@@ -155,17 +176,21 @@ class Settling:
         for target in targets:
             self._ended(part, target, CellState.DONE, "", answered, reused=True)
 
-    async def fail(self, part: PassWork, ask: Ask, kind: str, message: str) -> None:
-        """A cell that fails without a call."""
+    async def fail(self, part: PassWork, ask: Ask, failure: Failure) -> None:
+        """A cell that fails, wholly or in part, without a call."""
         self.flights.pop(ask.fingerprint, None)
         targets = tuple(ask.targets)
-        writes = tuple(self.cells.write(part, ask, target, CellState.FAILED, kind, message) for target in targets)
+        state, kind = failure.state, failure.kind
+        writes = tuple(
+            self.cells.write(part, ask, target, state, kind, failure.message, answer_id=failure.answer_id)
+            for target in targets
+        )
         try:
             await self.writer.keep(Settlement(cells=writes))
         except StoreError:
             return
         for target in targets:
-            self._ended(part, target, CellState.FAILED, kind, None, reused=False)
+            self._ended(part, target, state, kind, failure.answered, reused=False)
 
     async def keep_write(self, row: Row, write: CellWrite) -> None:
         """A cell that needs no answer: only its state is written."""

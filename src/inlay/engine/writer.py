@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeAlias
 
 from inlay.contracts import Store
 from inlay.engine.work import Ask
@@ -20,6 +20,9 @@ from inlay.types import Budget, Claim, ClaimResult, RunRecord, Settlement
 GROUP_S = 0.004
 GROUP_SIZE = 100
 CLAIM_SIZE = 256
+
+
+_Waiting: TypeAlias = tuple[Settlement, "asyncio.Future[int | None]"]
 
 
 class Writer:
@@ -46,7 +49,7 @@ class Writer:
         self._pick = pick
         self._claimed = claimed
         self._broken = broken
-        self._pending: list[tuple[Settlement, asyncio.Future[int | None]]] = []
+        self._pending: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._full = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inlay-store")
@@ -114,14 +117,9 @@ class Writer:
             group, self._pending = self._pending, []
             asks = [] if self._closing else self._pick(CLAIM_SIZE)
             if group or asks:
-                numbers, results, error = await loop.run_in_executor(self._thread, self._write, group, asks)
-                for index, (_, future) in enumerate(group):
-                    if future.done():
-                        continue
-                    if numbers is not None:
-                        future.set_result(numbers[index])
-                    else:
-                        _fail(future, error or StoreError("the store did not answer"))
+                results, error = await loop.run_in_executor(self._thread, self._write, group, asks, loop)
+                for _, future in group:  # those that were kept have their results by now
+                    _fail(future, error or StoreError("the store did not answer"))
                 if error is not None:
                     self._error = error
                     for _, future in self._pending:
@@ -137,20 +135,28 @@ class Writer:
                 self._wake.set()
 
     def _write(
-        self, group: list[tuple[Settlement, asyncio.Future[int | None]]], asks: list[Ask]
-    ) -> tuple[list[int | None] | None, list[ClaimResult], StoreError | None]:
-        """One group and one claim, in the writer's thread; numbers is None when the group was not kept."""
-        numbers: list[int | None] | None = None
+        self, group: list[_Waiting], asks: list[Ask], loop: asyncio.AbstractEventLoop
+    ) -> tuple[list[ClaimResult], StoreError | None]:
+        """One group and one claim, in the writer's thread. Who waits for the group goes on while the claim is made."""
         results: list[ClaimResult] = []
         try:
-            numbers = self._store.commit([settlement for settlement, _ in group], run=self._run) if group else []
+            if group:
+                numbers = self._store.commit([settlement for settlement, _ in group], run=self._run)
+                loop.call_soon_threadsafe(_kept, group, numbers)
             if asks:
                 pass_ids = self._pass_ids
                 claims = [Claim(ask.fingerprint, pass_ids[ask.pass_index], ask.reserve_nusd, ask.since) for ask in asks]
                 results = self._store.claim(claims, run=self._run, budget=self._budget)
         except StoreError as error:
-            return numbers, results, error
-        return numbers, results, None
+            return results, error
+        return results, None
+
+
+def _kept(group: list[_Waiting], numbers: list[int | None]) -> None:
+    """The group is durable: everyone who waited for it goes on."""
+    for (_, future), number in zip(group, numbers, strict=True):
+        if not future.done():
+            future.set_result(number)
 
 
 def _fail(future: asyncio.Future[int | None], error: StoreError) -> None:

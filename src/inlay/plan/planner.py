@@ -82,6 +82,8 @@ class Planner:
         self._con = connect(memory_limit=memory_limit)
         try:
             prepare(self._con, {step for part in self._passes for step in part.compiled.spec.normalize})
+            # Cells are the side that the join holds in memory: rows stream past them with all their text.
+            self._con.execute("SET disabled_optimizers = 'build_side_probe_side'")
             self._types = dict(source.columns())
             self._from = source.attach(self._con)
             self.plan = self._judge()
@@ -111,6 +113,12 @@ class Planner:
     def _selected(self) -> str:
         return select_sql(self._from, self._enrichment.select, self._types)
 
+    def _hash(self, index: int, alias: Mapping[str, str], *, as_is: bool = False) -> str:
+        """The hash of what a pass reads, over columns by their aliases."""
+        part = self._passes[index]
+        columns = {alias[name]: self._types[name] for name in part.compiled.inputs}
+        return hash_sql(canonical_row_sql(columns, part.compiled.spec.normalize, as_is=as_is))
+
     def _inputs(self, part: PlannedPass) -> dict[str, str]:
         return {name: self._types[name] for name in part.compiled.inputs}
 
@@ -118,20 +126,29 @@ class Planner:
         spec = self._enrichment
         key = key_sql(spec.source.key, self._types)
         selected = self._selected()
-        hashes = [
-            hash_sql(canonical_row_sql(self._inputs(part), part.compiled.spec.normalize)) for part in self._passes
-        ]
         self._load_cells()
-        columns = ",\n".join(f"{expression} AS __h{index}" for index, expression in enumerate(hashes))
-        joins = "\n".join(f"LEFT JOIN __c{i} ON __c{i}.key = __s.__k" for i in range(len(self._passes)))
-        reasons = ",\n".join(f"{self._reason_sql(index)} AS __r{index}" for index in range(len(self._passes)))
-        idle = " AND ".join(f"__r{index} = 'cached'" for index in range(len(self._passes)))
-        asked = " OR ".join(self._asked(index) for index in range(len(self._passes)))
-        keep = ", ".join(f"__h{index}, __r{index}" for index in range(len(self._passes)))
+        names = sorted({name for part in self._passes for name in part.compiled.inputs})
+        # Columns of the source under names of our own, in the same order, so that none meets a column of the cells.
+        alias = {name: f"__v{number:05}" for number, name in enumerate(names)}
+        each = range(len(self._passes))
+        columns = "".join(f", {quote_ident(name)} AS {alias[name]}" for name in names)
+        raw = "".join(f", {self._hash(index, alias, as_is=True)} AS __raw{index}" for index in each)
+        joins = "\n".join(f"LEFT JOIN __c{index} ON __c{index}.key = __s.__k" for index in each)
+        # Text that hashes as it stands to what the store knows is unchanged: it needs no normalising.
+        hashes = "".join(
+            f", CASE WHEN __raw{index} = __c{index}.__was THEN __raw{index} ELSE {self._hash(index, alias)} END"
+            f" AS __h{index}"
+            for index in each
+        )
+        reasons = ",\n".join(f"{self._reason_sql(index)} AS __r{index}" for index in each)
+        idle = " AND ".join(f"__r{index} = 'cached'" for index in each)
+        asked = " OR ".join(self._asked(index) for index in each)
+        keep = ", ".join(f"__h{index}, __r{index}" for index in each)
         self._sql(
             f"""CREATE TEMP TABLE __todo AS
-            WITH __s AS (SELECT {key} AS __k, {columns} FROM ({selected})),
-            __j AS (SELECT __s.*, {reasons} FROM __s {joins})
+            WITH __t AS (SELECT {key} AS __k{columns} FROM ({selected})),
+            __s AS (SELECT *{raw} FROM __t),
+            __j AS (SELECT __s.__k{hashes}, {reasons} FROM __s {joins})
             SELECT __k, {keep}, ({asked}) AS __asked FROM __j WHERE NOT ({idle}) OR __k IS NULL""",
             "select.where",
         )
@@ -158,25 +175,30 @@ class Planner:
         import pyarrow as pa
 
         read = {index for part in self._passes for index in part.upstream}
+        self._sql(f"CREATE TYPE __reason AS ENUM ({', '.join(repr(reason.value) for reason in Reason)})")
         for index, part in enumerate(self._passes):
             columns = ["key", "source_hash", "recipe_id", "state", "reason", "tries"]
             columns += ["answered_at"] if part.rule.ttl_s is not None else []
-            columns += ["upstream_hash"] if part.upstream else []
-            columns += ["values_hash"] if index in read else []
+            kept = ["upstream_hash"] if part.upstream else []
+            kept += ["values_hash"] if index in read else []
             name = f"__arrow{index}"
-            self._con.register(name, _reader(self._store, part.ref.pass_id, columns, pa))
-            # Read exactly once, by the join; the names are views over a stream.
-            self._sql(f"CREATE TEMP VIEW __c{index} AS SELECT {', '.join(columns)} FROM {name}")
+            self._con.register(name, _reader(self._store, part.ref.pass_id, columns + kept, pa))
+            # Read exactly once, by the join, which holds a row of this in memory for every cell: so it is narrow.
+            self._sql(
+                f"""CREATE TEMP VIEW __c{index} AS SELECT {", ".join(["key", *kept])}, source_hash AS __was,
+                {part.rule.comparable_sql(name)} AS __comparable,
+                CAST({part.rule.unchanged_sql(name)} AS __reason) AS __unchanged FROM {name}"""
+            )
 
     def _reason_sql(self, index: int) -> str:
         part = self._passes[index]
         cell = f"__c{index}"
-        rule = part.rule.sql(cell, f"{cell}.source_hash = __s.__h{index}")
+        rule = part.rule.joined_sql(f"{cell}.__was = __h{index}", f"{cell}.__comparable", f"{cell}.__unchanged")
         if not part.upstream:
             return rule
         asked = " OR ".join(self._asked(number) for number in part.upstream)
         hashes = " || ".join(f"coalesce(__c{number}.values_hash, '')" for number in part.upstream)
-        return f"""CASE WHEN {cell}.recipe_id IS NULL THEN 'new'
+        return f"""CASE WHEN {cell}.__unchanged IS NULL THEN 'new'
             WHEN ({asked}) OR {cell}.upstream_hash <> {hash_sql(hashes)} THEN 'upstream'
             ELSE {rule} END"""
 
@@ -263,10 +285,10 @@ class Planner:
         canonical = canonical_row_sql(self._inputs(part), part.compiled.spec.normalize)
         prefix = "".join(f"\\x{byte:02X}" for byte in TAG.encode() + part.digest)
         key = key_sql(self._enrichment.source.key, self._types)
-        # A cell whose own input is unchanged (retry, expired) is asked although its address may be known.
+        # Whatever the reason: an answer to this very input that is young enough is not bought again.
         cursor = self._sql(
             f"""SELECT DISTINCT sha256('{prefix}'::BLOB || encode({canonical})) FROM ({self._selected()})
-            WHERE {key} IN (SELECT __k FROM __work WHERE __r{index} IN ('new', 'input_changed'))"""
+            WHERE {key} IN (SELECT __k FROM __work WHERE {self._asked(index)})"""
         )
         found = 0
         while rows := cursor.fetchmany(ADDRESS_CHUNK):

@@ -14,7 +14,7 @@ from typing import Any
 from inlay.errors import StoreError
 from inlay.stores.accounts import LOST, STOPPED_LOST, refuse_twice, scope_of, scopes, young_enough
 from inlay.stores.liveness import LEASE_MS
-from inlay.stores.rows import ANSWER_COLUMNS, chunks, line_sum, rows_in, stored_answer
+from inlay.stores.rows import ANSWER_COLUMNS, chunks, line_sum, rows_in, stored_answer, write_rows
 from inlay.types import (
     Budget,
     Claim,
@@ -152,7 +152,7 @@ def claim(
             total += wish.reserve_nusd
             rows.append((address, number, address, wish.pass_id, run.run_id, run.runner, wish.reserve_nusd, now_ms))
             results.append(Claimed(number))
-    con.executemany(INSERT_LEASE, rows)
+    write_rows(con, INSERT_LEASE, rows)
     money.book(run.run_id, now_ms, 0, total)
     money.write()
     return results
@@ -211,7 +211,7 @@ def close_as_lost(con: sqlite3.Connection, leases: Iterable[tuple[Any, ...]], no
     rows: list[tuple[Any, ...]] = [(*row, now_ms, LOST, row[5], 1, *NO_TOKENS) for row in leases]
     for row in rows:
         money.book(row[3], row[6], row[5], -row[5])
-    con.executemany(INSERT_ATTEMPT, rows)
+    write_rows(con, INSERT_ATTEMPT, rows)
     delete_leases(con, [row[0] for row in rows])
     money.write()
 

@@ -10,10 +10,14 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from inlay.errors import StoreDamaged, StoreError
 from inlay.types import CellEvent, CellState, CellWrite, NewAnswer, StoredAnswer, StoredCell, Usage
+
+if TYPE_CHECKING:
+    import sqlite3
 
 CHUNK = 500  # values in one IN list
 _PLAIN, _ZLIB = b"\x00", b"\x01"
@@ -63,6 +67,29 @@ def chunks(values: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
         size = min(size, CHUNK)
         part += [part[-1]] * (size - len(part))
         yield ",".join("?" * size), part
+
+
+_TOGETHER = (32, 8, 1)  # rows written by one statement; few sizes, so that statements are reused
+
+
+def write_rows(con: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Run an `INSERT … VALUES (?, …)` for these rows, in their order, several rows a statement.
+
+    Python's sqlite3 gives up the interpreter lock for each statement, and has to win it back from a busy event loop.
+    """
+    at = 0
+    for size in _TOGETHER:
+        while len(rows) - at >= size:
+            part = rows[at : at + size]
+            con.execute(_together(statement, size), [value for row in part for value in row])
+            at += size
+
+
+@lru_cache(maxsize=64)
+def _together(statement: str, size: int) -> str:
+    head, mark, rest = statement.partition("VALUES (")
+    places, _, tail = rest.partition(")")
+    return f"{head}{mark}{places}){f', ({places})' * (size - 1)}{tail}"
 
 
 def clean(text: str) -> str:

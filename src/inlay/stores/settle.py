@@ -28,6 +28,7 @@ from inlay.stores.rows import (
     rows_in,
     stored_cell,
     tokens_of,
+    write_rows,
 )
 from inlay.types import CellWrite, NewAnswer, RunRecord, Settlement
 
@@ -61,7 +62,7 @@ def _number_answers(
             rows.append(answer_row(number, settlement.answer, run.run_id, now_ms))
             numbers.append(number)
             number += 1
-    con.executemany(INSERT_ANSWER, rows)
+    write_rows(con, INSERT_ANSWER, rows)
     return numbers
 
 
@@ -101,7 +102,7 @@ def _close_attempts(
             lease = (fresh, address, pass_id, run.run_id, run.runner, 0, now_ms)
             inserts.append((*lease, now_ms, *_closing(settlement, number)))
             money.book(run.run_id, now_ms, cost, 0)
-    con.executemany(INSERT_ATTEMPT, inserts)
+    write_rows(con, INSERT_ATTEMPT, inserts)
     delete_leases(con, opened)
     money.write()
 
@@ -181,8 +182,8 @@ def _write_cells(
         cells.append(row)
         last[place] = seq
         seq += 1
-    con.executemany(INSERT_HISTORY, lines)
-    con.executemany(UPSERT_CELL, cells)
+    write_rows(con, INSERT_HISTORY, lines)
+    write_rows(con, UPSERT_CELL, cells)
 
 
 def _answer_of(

@@ -83,6 +83,10 @@ async def _slow_start():
     lane.active = 3
     before = lane.limit
     lane.failed(Overloaded("busy"), clock.now)
+    assert lane.limit == before  # a single failure costs its own call, nobody else
+    lane.trouble = 0.3
+    clock.now += 1
+    lane.failed(Overloaded("busy"), clock.now)
     assert lane.limit == pytest.approx(before * 0.7)
     # A call of the same burst does not cut again; a later one does.
     lane.failed(Overloaded("busy"), clock.now - 1)
@@ -158,3 +162,27 @@ def test_a_lane_without_success_probes_with_one_call():
     assert lane.gate_until > clock.now
     lane.succeeded(clock.now, {})
     assert lane.failures_in_row == 0
+
+
+def test_a_rate_learnt_from_429s_is_felt_for_slowly_and_forgotten_after_a_storm():
+    clock = Clock()
+    lane = make(clock, concurrency=50, opening=False)
+    for _ in range(30):
+        clock.now += 0.1
+        lane.succeeded(clock.now, {})
+    lane.failed(RateLimited("slow down"), clock.now)
+    assert lane.requests is not None
+    learnt = lane.requests.rate
+    assert learnt == pytest.approx(9.8, rel=0.05)
+    for _ in range(50):
+        clock.now += 0.1
+        lane.succeeded(clock.now, {})
+    assert learnt < lane.requests.rate < learnt * 1.1
+    for _ in range(300):
+        clock.now += 0.1
+        lane.succeeded(clock.now, {})
+    assert lane.requests.rate > learnt * 5
+    before = lane.requests.rate
+    clock.now += 20
+    lane.failed(RateLimited("slow down"), clock.now)
+    assert lane.requests.rate >= before * 0.65
