@@ -90,8 +90,8 @@ def test_the_verb_plan_stays_a_verb_once_the_room_is_imported() -> None:
     code = """
 import inlay
 before = inlay.plan
-from inlay.plan.plan import Plan
-import inlay.plan.decide
+from inlay.planning.plan import Plan
+import inlay.planning.decide
 assert inlay.plan is before and inlay.Plan is Plan
 from inlay import plan
 print(callable(plan), plan.__module__)

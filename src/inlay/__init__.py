@@ -12,8 +12,6 @@ provider for tests in `inlay.testing`.
 
 from __future__ import annotations
 
-import sys
-
 from inlay._version import __version__
 
 # As in `typing`, whose import would cost more than all the rest.
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
         StoreError,
         TargetError,
     )
-    from inlay.plan.plan import Plan
+    from inlay.planning.plan import Plan
     from inlay.project import export, plan, retry, run, status
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
@@ -69,7 +67,7 @@ _HOME = {
     "FieldSpec": "inlay.spec.fields",
     "InlayError": "inlay.errors",
     "PassSpec": "inlay.spec.model",
-    "Plan": "inlay.plan.plan",
+    "Plan": "inlay.planning.plan",
     "PlanError": "inlay.errors",
     "ProviderError": "inlay.errors",
     "Report": "inlay.project.report",
@@ -99,18 +97,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Face(type(sys)):
-    """The verb `plan` shares its name with the room `inlay.plan`, which the import system would put in its place."""
-
-    @property
-    def plan(self) -> Any:
-        return __getattr__("plan")
-
-    @plan.setter
-    def plan(self, room: Any) -> None:
-        """Leave the verb where it is; `from inlay.plan.plan import …` finds the room without this attribute."""
-
-
-sys.modules[__name__].__class__ = _Face

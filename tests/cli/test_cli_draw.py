@@ -11,7 +11,7 @@ import pytest
 from inlay.cli import draw_plan, draw_report, draw_status, screen
 from inlay.engine.tally import PassTally, Tally
 from inlay.errors import BudgetReached
-from inlay.plan.plan import PassPlan, Plan
+from inlay.planning.plan import PassPlan, Plan
 from inlay.project.report import PassStatus, Report, Status
 from inlay.spec.model import Enrichment
 from inlay.types import NANO, Reason, Usage

@@ -13,7 +13,7 @@ import pytest
 
 from inlay.cli import progress
 from inlay.engine.tally import PassTally, Tally
-from inlay.plan.plan import Plan
+from inlay.planning.plan import Plan
 from inlay.project.running import Gauges
 from inlay.types import NANO, Budget
 

@@ -11,7 +11,7 @@ from inlay.cli.sheet import Sheet, sheet
 from inlay.types import Reason
 
 if TYPE_CHECKING:
-    from inlay.plan.plan import PassPlan, Plan
+    from inlay.planning.plan import PassPlan, Plan
 
 _REASONS = {
     Reason.NEW: "new",

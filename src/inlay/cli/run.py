@@ -13,7 +13,7 @@ from inlay.cli import options
 if TYPE_CHECKING:
     from inlay.cli.progress import Progress
     from inlay.engine.events import Event
-    from inlay.plan.plan import Plan
+    from inlay.planning.plan import Plan
     from inlay.project.report import Report
     from inlay.project.running import Gauges
     from inlay.spec.model import Enrichment

@@ -236,8 +236,8 @@ class Lane(Generic[Work]):
             self.limit = min(self.ceiling, self.limit + (1.0 if self.slow_start else 1.0 / max(self.limit, 1.0)))
         self._done_at.append(now)
         if self.learnt_by_429 and self.requests is not None:
-            # Half a percent a second: feel for more, seldom enough to stay near 1% 429s. After a long quiet the limit was
-            # a storm and no limit: grow ever faster.
+            # Half a percent a second: feel for more, seldom enough to stay near 1% 429s. After a long quiet it was a
+            # storm and no limit: grow ever faster.
             self.requests.rate += 0.005 * (1.0 + ((now - self.cut_at) / 6.0) ** 3)
             self.requests.capacity = max(1.0, self.requests.rate * 0.1)
         self._learn(headers, now)

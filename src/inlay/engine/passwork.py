@@ -13,7 +13,7 @@ from typing import Any
 from inlay.engine.answer import AnswerReader
 from inlay.engine.ask import answer_schema, default_max_output_tokens, system_prompt
 from inlay.engine.work import Ask
-from inlay.plan.decide import Rule
+from inlay.planning.decide import Rule
 from inlay.providers.models import ResolvedModel
 from inlay.providers.prices import Price, estimate_tokens
 from inlay.spec.compiled import CompiledPass

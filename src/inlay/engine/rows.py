@@ -15,7 +15,7 @@ from inlay.engine.tally import Tally
 from inlay.engine.work import Ask, Row, Target
 from inlay.fingerprint import address, short_hash, upstream_hash
 from inlay.payload import decode_fields
-from inlay.plan.decide import CellFacts
+from inlay.planning.decide import CellFacts
 from inlay.types import CellState, CellWrite, NullReason, Reason, StoredCell
 
 _EMPTY: Mapping[str, Mapping[str, Any]] = {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from inlay.types import usd
 
 if TYPE_CHECKING:
-    from inlay.plan.plan import Plan
+    from inlay.planning.plan import Plan
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
     from inlay.spec.model import Enrichment

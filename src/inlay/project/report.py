@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from inlay.errors import RunStopped
-from inlay.plan.plan import Plan
+from inlay.planning.plan import Plan
 
 DONE, SOME_FAILED, WRONG, STOPPED = 0, 1, 2, 3
 

@@ -23,8 +23,8 @@ from inlay.engine.tally import Tally
 from inlay.engine.work import Answered, Row
 from inlay.errors import Interrupted, PlanError, RunStopped, SpecError
 from inlay.payload import decode_fields
-from inlay.plan.plan import Plan
-from inlay.plan.planner import PlannedRow, Planner
+from inlay.planning.plan import Plan
+from inlay.planning.planner import PlannedRow, Planner
 from inlay.project.publishing import publish
 from inlay.project.report import Report
 from inlay.project.session import Session

@@ -15,9 +15,9 @@ from typing import Any, Self
 from inlay.contracts import Store
 from inlay.engine.ask import answer_schema, default_max_output_tokens, estimate_output_tokens, system_prompt
 from inlay.errors import SpecError
-from inlay.plan.decide import Rule
-from inlay.plan.estimate import Pricing
-from inlay.plan.planner import PlannedPass, Planner, rule_for
+from inlay.planning.decide import Rule
+from inlay.planning.estimate import Pricing
+from inlay.planning.planner import PlannedPass, Planner, rule_for
 from inlay.providers.models import ResolvedModel
 from inlay.providers.models import resolve as resolve_model
 from inlay.providers.prices import Price, estimate_tokens, find_price

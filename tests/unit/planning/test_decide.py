@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inlay.plan.decide import ASKED, RETRYABLE, CellFacts, Rule
+from inlay.planning.decide import ASKED, RETRYABLE, CellFacts, Rule
 from inlay.types import Reason
 
 NOW = 1_800_000_000.0

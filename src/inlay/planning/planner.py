@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from inlay.contracts import Source, Store
 from inlay.fingerprint import TAG
 from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, quote_ident, value_sql
-from inlay.plan.decide import Rule
-from inlay.plan.estimate import Estimator, Pricing
-from inlay.plan.plan import PassPlan, Plan
+from inlay.planning.decide import Rule
+from inlay.planning.estimate import Estimator, Pricing
+from inlay.planning.plan import PassPlan, Plan
 from inlay.spec.compiled import CompiledPass
 from inlay.spec.model import Enrichment
 from inlay.tables.select import check_keys, missing_reason_sql, order_sql, select_sql
