@@ -131,3 +131,9 @@ def project(tmp_path: Path, simulator: Simulator) -> Iterator[Project]:
     made = Project(tmp_path, simulator.endpoint)
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parallel test workers are told a width of their own; tables here are as wide as their content."""
+    monkeypatch.delenv("COLUMNS", raising=False)

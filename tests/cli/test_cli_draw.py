@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from typing import Any
@@ -235,10 +236,9 @@ def test_the_summary_of_a_run_adds_up(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_summary_tells_cost_estimate_and_what_is_not_certain(capsys: pytest.CaptureFixture[str]) -> None:
-    text = drawn_report(capsys, make_report(recovered_nusd=NANO // 100))
+    text = drawn_report(capsys, make_report())
     assert "1,893 calls, 412,345 tokens in (2,048 from the provider's cache), 95,000 out\n" in text
     assert "cost $0.3333, estimated $0.0889 … $0.3100 for all of it; $0.0333 of it booked at its worst case" in text
-    assert "$0.0100 counted for calls of runs that died" in text
     assert "next: inlay status shows why cells failed; inlay retry makes them worth asking again" in text
 
 
@@ -274,6 +274,7 @@ def make_status(**changes: Any) -> Status:
         kinds={"timeout": 4, "refused": 1, "invalid_output": 3},
         stale=12,
         cost_usd=0.33,
+        priced=True,
         examples=(("k\x1b[31m1", "timeout", "no answer\nerror: forged"), ("顧客２", "refused", "x" * 500)),
     )
     line = {"pass": "read", "model": "compatible:qwen3", "input_tokens": 400, "output_tokens": 30}
@@ -310,6 +311,15 @@ def test_status_shows_coverage_that_adds_up(capsys: pytest.CaptureFixture[str]) 
     assert whole == sum(parts)
 
 
+def test_tokens_without_a_price_are_not_shown_as_free(capsys: pytest.CaptureFixture[str]) -> None:
+    status = make_status()
+    part = dataclasses.replace(status.passes[0], priced=False)
+    ledger = tuple({**line, "cost_nusd": 0} for line in status.ledger)
+    text = drawn_status(capsys, make_status(passes=(part,), ledger=ledger, runs=()))
+    assert text.count("price unknown") == 3
+    assert "$" not in text[text.index("\nCost\n") :].replace("US dollars", "")
+
+
 def test_status_shows_failures_without_obeying_them(capsys: pytest.CaptureFixture[str]) -> None:
     text = drawn_status(capsys, make_status())
     assert "read: timeout 4, invalid_output 3, refused 1\n" in text
@@ -332,7 +342,7 @@ def test_status_shows_costs_by_model_and_the_last_runs(capsys: pytest.CaptureFix
 
 
 def test_status_before_the_first_run_says_where_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
-    part = PassStatus("read", "lexical:1", {}, {}, 0, 0.0, ())
+    part = PassStatus("read", "lexical:1", {}, {}, 0, 0.0, True, ())
     text = drawn_status(capsys, make_status(passes=(part,), runs=(), ledger=()))
     assert "no run has reached a row yet; next: inlay plan\n" in text
     assert "Cost" not in text

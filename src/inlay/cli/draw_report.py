@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 COLUMNS = ("done", "reused", "unchanged", "partial", "failed", "skipped", "pending")
 
 
+# Words that DuckDB does not take as a column's name without quotes.
+_RESERVED = frozenset(
+    "all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create "  # noqa: SIM905
+    "default deferrable desc describe distinct do else end except false fetch for foreign from group having in "
+    "initially intersect into lambda lateral leading limit not null offset on only or order pivot placing primary "
+    "qualify references returning select show some summarize symmetric table then to trailing true union unique "
+    "unpivot using variadic when where window with".split()
+)
+
+
 def draw(out: screen.Page, report: Report, enrichment: Enrichment, file: str) -> None:
     """The whole summary."""
     summary = report.summary
@@ -96,9 +106,6 @@ def _money(report: Report) -> Iterator[str]:
             f"; {words.dollars(summary['cost_estimated_usd'])} of it booked at its worst case, the truth is not known"
         )
     yield line
-    if report.recovered_nusd:
-        lost = words.dollars(report.recovered_nusd / 1_000_000_000)
-        yield f"{lost} counted for calls of runs that died: they may have been paid"
 
 
 def _published(report: Report, enrichment: Enrichment) -> Iterator[str]:
@@ -131,7 +138,8 @@ def _shell_quoted(text: str) -> str:
 
 
 def _identifier(name: str) -> str:
-    return name if name.isidentifier() and name.isascii() else '"' + name.replace('"', '""') + '"'
+    simple = name.isidentifier() and name.isascii() and name.lower() not in _RESERVED
+    return name if simple else '"' + name.replace('"', '""') + '"'
 
 
 def _next(report: Report, file: str) -> Iterator[str]:

@@ -30,7 +30,7 @@ def draw(out: screen.Page, status: Status, enrichment: Enrichment, file: str) ->
         _section(out, "Cells that runs have reached", _cells_table(status.passes))
         _failures(out, status, enrichment, file)
         if any(line["attempts"] for line in status.ledger):
-            _section(out, "Cost", _cost_table(status.ledger))
+            _section(out, "Cost", _cost_table(status))
     if status.runs:
         _section(out, "Last runs", _runs_table(status.runs))
 
@@ -88,20 +88,23 @@ def _failures(out: screen.Page, status: Status, enrichment: Enrichment, file: st
     out.line(more)
 
 
-def _cost_table(ledger: tuple[Mapping[str, Any], ...]) -> Sheet:
+def _cost_table(status: Status) -> Sheet:
     sums: dict[tuple[str, str], list[int]] = {}
-    for line in ledger:
+    for line in status.ledger:
         into = sums.setdefault((str(line["pass"]), str(line["model"])), [0, 0, 0, 0])
         for index, name in enumerate(("attempts", "input_tokens", "output_tokens", "cost_nusd")):
             into[index] += line[name] or 0
-    rows = [[name, model, *_figures(figures)] for (name, model), figures in sorted(sums.items())]
+    unpriced = {part.name for part in status.passes if not part.priced}
+    rows = [[name, model, *_figures(figures, name in unpriced)] for (name, model), figures in sorted(sums.items())]
     total = [sum(column) for column in zip(*sums.values(), strict=True)]
     columns = ["pass", "model", "attempts", "tokens in", "tokens out", "US dollars"]
-    return sheet(columns, rows, text=["pass", "model"], total=["total", "", *_figures(total)])
+    return sheet(columns, rows, text=["pass", "model"], total=["total", "", *_figures(total, bool(unpriced))])
 
 
-def _figures(figures: list[int]) -> list[str]:
-    return [*map(words.count, figures[:3]), words.dollars(figures[3] / _NANO)]
+def _figures(figures: list[int], unpriced: bool) -> list[str]:
+    """Attempts, tokens and dollars; tokens without a price are not free, so no dollars are claimed for them."""
+    unknown = unpriced and not figures[3] and bool(figures[1])
+    return [*map(words.count, figures[:3]), "price unknown" if unknown else words.dollars(figures[3] / _NANO)]
 
 
 def _runs_table(runs: tuple[Mapping[str, Any], ...]) -> Sheet:

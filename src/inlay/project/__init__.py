@@ -81,7 +81,7 @@ def status(declaration: Declaration) -> Status:
         ledger = store.ledger(name)
         refs = session.refs()
         passes = []
-        for spec, model, ref in zip(session.passes, session.models, refs, strict=True):
+        for spec, model, price, ref in zip(session.passes, session.models, session.prices, refs, strict=True):
             pass_id = known.get(spec.name)
             counts: Mapping[tuple[str, str], int] = {} if pass_id is None else store.counts(pass_id)
             states: dict[str, int] = {}
@@ -99,6 +99,7 @@ def status(declaration: Declaration) -> Status:
                     kinds=kinds,
                     stale=0 if pass_id is None else store.stale(pass_id, ref.recipe_id),
                     cost_usd=usd(sum(line["cost_nusd"] for line in ledger if line["pass"] == spec.name)),
+                    priced=price is not None,
                     examples=tuple((cell.key, cell.reason, cell.message) for cell in failures),
                 )
             )

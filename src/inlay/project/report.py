@@ -24,7 +24,6 @@ class Report:
     stopped: RunStopped | None = None
     published: str | None = None
     published_rows: int = 0
-    recovered_nusd: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -59,7 +58,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class PassStatus:
-    """One pass over all its cells: counts by state, by (state, reason), and what they cost."""
+    """One pass over all its cells: counts by state and by kind, and what they cost.
+
+    `priced` says whether the model's price is known; `examples` are (key, kind, message) of the newest failures.
+    """
 
     name: str
     model: str
@@ -67,7 +69,8 @@ class PassStatus:
     kinds: Mapping[str, int]
     stale: int
     cost_usd: float
-    examples: tuple[tuple[str, str, str], ...]  # (key, kind, message) of the newest failures
+    priced: bool
+    examples: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

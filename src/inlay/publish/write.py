@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +28,7 @@ ROW_GROUP = 65_536
 ROW_GROUP_BYTES = 128 * 1024 * 1024
 FORMATS = ("parquet", "csv", "jsonl")
 STDOUT = "-"
+LEFT_OVER_S = 3600.0
 _SPECIAL = re.compile(r'[,"\r\n\ufeff]|^\s|\s$').search
 
 
@@ -66,6 +68,7 @@ def _beside(target: Path) -> Iterator[IO[bytes]]:
         if target.is_dir():
             raise TargetError(f"{target} is a folder", remedy="name a file in it, such as out.parquet")
         target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(target.parent)
         with part.open("xb") as file:
             if target.exists():
                 part.chmod(target.stat().st_mode & 0o777)  # who may read the old table may read the new one
@@ -79,6 +82,14 @@ def _beside(target: Path) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):  # the error that counts is the first one
             part.unlink(missing_ok=True)
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Parts of writers that died. One that is being written is younger than an hour since its last byte."""
+    for part in folder.glob(".inlay-*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > LEFT_OVER_S:
+                part.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -20,18 +20,20 @@ def check_columns(enrichment: Enrichment, columns: Mapping[str, str]) -> None:
     problems = Problems(enrichment.file)
     problems.lines = enrichment.lines
     try:
+        passes = {spec.name: next(iter(spec.fields)) for spec in enrichment.passes}
         for column, key, what in _named(enrichment):
-            if column not in columns:
-                _add_missing(column, key, what, columns, problems)
+            if column in columns:
+                continue
+            remedy = suggest(column, columns, what="columns") or "the source has no columns"
+            if what == "the input" and column in passes:
+                remedy = f"an earlier answer is read with its field: {{{{ passes.{column}.{passes[column]} }}}}"
+            problems.add(
+                f"{what} `{show_text(column)}` is not a column of the source", problems.known_key(key), remedy=remedy
+            )
         _check_collisions(enrichment, columns, problems)
     except TooManyProblems:
         pass
     problems.raise_any()
-
-
-def _add_missing(column: str, key: str, what: str, columns: Mapping[str, str], problems: Problems) -> None:
-    remedy = suggest(column, columns, what="columns") or "the source has no columns"
-    problems.add(f"{what} `{show_text(column)}` is not a column of the source", problems.known_key(key), remedy=remedy)
 
 
 def _named(enrichment: Enrichment) -> Iterator[tuple[str, str, str]]:
