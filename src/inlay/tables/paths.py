@@ -70,7 +70,7 @@ def takes(folder: Path, pattern: str, path: Path) -> bool:
     return _takes(full.parts, path.parts)
 
 
-def _takes(patterns: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+def _takes(patterns: Sequence[str], parts: Sequence[str]) -> bool:
     if not patterns or not parts:
         return not patterns and not parts
     if patterns[0] == "**" and len(patterns) > 1:
