@@ -19,13 +19,6 @@ from inlay import project
 from inlay.testing import Simulator
 
 
-def has_namespaces() -> bool:
-    """Whether an unprivileged user may mount here."""
-    if shutil.which("unshare") is None:
-        return False
-    return subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_saves_what_is_in_flight(scene: Scene, sim: Simulator, number: signal.Signals) -> None:
     rng = seeded(number.name)
@@ -165,33 +158,35 @@ $inlay run --quiet --yes; echo "run=$?"
 $inlay plan >&2; echo "plan=$?"
 """
 
-if has_namespaces():
 
-    def test_a_full_disk(scene: Scene, sim: Simulator) -> None:
-        scene.rows(texts(1_500))
-        scene.declare(limits={"concurrency": 16})
-        ended = in_namespace(scene, FULL)
-        codes = [line for line in ended.stdout.splitlines() if "=" in line and "{" not in line]
-        assert codes == ["first=3", "verify=0", "second=0", "third=0", "verify=0"], ended.stderr
-        assert "Traceback" not in ended.stderr
-        assert "full" in ended.stderr
-        assert "free some space" in ended.stderr
-        assert len(sim.ledger) <= 1_500 + 2 * 16
-        assert len(scene.tasks()) == 1_500
-        assert all(row["read_success"] for row in scene.rows_out())
+@pytest.mark.namespaces
+def test_a_full_disk(scene: Scene, sim: Simulator) -> None:
+    scene.rows(texts(1_500))
+    scene.declare(limits={"concurrency": 16})
+    ended = in_namespace(scene, FULL)
+    codes = [line for line in ended.stdout.splitlines() if "=" in line and "{" not in line]
+    assert codes == ["first=3", "verify=0", "second=0", "third=0", "verify=0"], ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "full" in ended.stderr
+    assert "free some space" in ended.stderr
+    assert len(sim.ledger) <= 1_500 + 2 * 16
+    assert len(scene.tasks()) == 1_500
+    assert all(row["read_success"] for row in scene.rows_out())
 
-    def test_a_read_only_store(scene: Scene, sim: Simulator) -> None:
-        scene.rows(texts(10))
-        scene.declare()
-        scene.run()
-        shutil.copytree(scene.folder / ".inlay", scene.folder / "keep")
-        scene.rows(texts(20))
-        made = len(sim.ledger)
-        ended = in_namespace(scene, READ_ONLY)
-        assert "run=3" in ended.stdout, ended.stderr
-        assert "Traceback" not in ended.stderr
-        assert "read-only" in ended.stderr or "cannot be opened" in ended.stderr
-        assert len(sim.ledger) == made  # nothing is asked that could not be kept
+
+@pytest.mark.namespaces
+def test_a_read_only_store(scene: Scene, sim: Simulator) -> None:
+    scene.rows(texts(10))
+    scene.declare()
+    scene.run()
+    shutil.copytree(scene.folder / ".inlay", scene.folder / "keep")
+    scene.rows(texts(20))
+    made = len(sim.ledger)
+    ended = in_namespace(scene, READ_ONLY)
+    assert "run=3" in ended.stdout, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "read-only" in ended.stderr or "cannot be opened" in ended.stderr
+    assert len(sim.ledger) == made  # nothing is asked that could not be kept
 
 
 def test_a_store_that_is_locked_for_a_while_is_waited_for(scene: Scene, sim: Simulator) -> None:
