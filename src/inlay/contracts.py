@@ -231,10 +231,6 @@ class Source(Protocol):
         """Column name to DuckDB type, in source order."""
         ...
 
-    def identity(self) -> str:
-        """A short text that changes when the data may have changed (sizes and times of files)."""
-        ...
-
 
 class Dialect(Protocol):
     """One provider's wire, without I/O: shapes to request bytes, response bytes to a completion or a typed error."""

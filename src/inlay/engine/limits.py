@@ -15,7 +15,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from inlay.errors import RateLimited, Transient
 
@@ -324,13 +324,3 @@ def _positive(text: str | None, *, zero: bool = False) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) and (value > 0 or (zero and value == 0)) else None
-
-
-def describe(lane: Lane[Any]) -> dict[str, Any]:
-    """A lane's present state for progress displays."""
-    return {
-        "lane": lane.name,
-        "limit": round(lane.limit, 1),
-        "active": lane.active,
-        "rate_per_second": None if lane.requests is None else round(lane.requests.rate, 2),
-    }

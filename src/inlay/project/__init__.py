@@ -104,10 +104,10 @@ def status(declaration: Declaration) -> Status:
                 )
             )
         runs = tuple(asdict(record) for record in store.runs(name, 10))
-        place = session.store_path
+        name_, place = session.store_place
         return Status(
             enrichment=name,
-            store=str(place) if place is not None else "memory",
+            store=str(place) or name_,
             rows=None,
             passes=tuple(passes),
             runs=runs,

@@ -10,8 +10,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from inlay import registry
 from inlay.contracts import Store
 from inlay.engine.ask import answer_schema, default_max_output_tokens, estimate_output_tokens, system_prompt
 from inlay.errors import SpecError
@@ -79,40 +80,35 @@ class Session:
     # --- the store
 
     @property
-    def store_path(self) -> Path | None:
-        """The SQLite file, or None for a store in memory."""
+    def store_place(self) -> tuple[str, str | Path]:
+        """Which store (a name of `registry.stores`) and where: the SQLite file, an address, or nothing for memory."""
         declared = self.enrichment.store
-        if declared in ("memory", "memory:", ":memory:"):
-            return None
         if declared is None:
-            return self.enrichment.folder / STORE_FOLDER / STORE_FILE
-        text = declared.removeprefix("sqlite:///")
-        if "://" in text:
-            raise SpecError(
-                f"a store of this kind is not known: {text.split('://', 1)[0]}://…",
-                key="store",
-                remedy="name a file (store: answers.db), or leave `store` out for .inlay/ beside the declaration",
-            )
-        path = self.enrichment.folder / Path(text).expanduser()
-        return path / STORE_FILE if path.is_dir() else path
+            return "sqlite", self.enrichment.folder / STORE_FOLDER / STORE_FILE
+        if declared.strip(":") == "memory":
+            return "memory", ""
+        scheme, mark, _ = declared.partition("://")
+        if mark and scheme != "sqlite":
+            return scheme, declared
+        path = self.enrichment.folder / Path(declared.removeprefix("sqlite:///")).expanduser()
+        return "sqlite", path / STORE_FILE if path.is_dir() else path
 
     def store(self, *, write: bool = False) -> Store:
-        """The store; without `write`, one that does not exist yet is an empty one in memory, so nothing is made."""
-        path = self.store_path
-        if self._store is not None and (path is None or self._durable or not write):
+        """The store; without `write`, a file that does not exist yet is an empty store in memory: nothing is made."""
+        name, place = self.store_place
+        absent = isinstance(place, Path) and not place.exists()
+        if self._store is not None and (self._durable or not write or name == "memory"):
             return self._store
         self.close()
-        store: Store
-        if path is None or not (write or path.exists()):
+        if name == "memory" or (absent and not write):
             from inlay.stores.memory import MemoryStore
 
-            store, self._durable = MemoryStore(), False
+            self._store, self._durable = MemoryStore(), False
         else:
-            from inlay.stores.sqlite import SqliteStore
-
-            store, self._durable = SqliteStore(path), True
-        self._store = store
-        return store
+            kind = registry.stores.load(name, key="store")
+            self._store, self._durable = kind(place), True
+        assert self._store is not None
+        return self._store
 
     def register(self) -> list[PassRef]:
         """Write the passes and their recipes down. Idempotent."""
@@ -224,19 +220,3 @@ class Session:
     def notes(self) -> list[str]:
         """Sentences a user should read before a run: which model `auto` became, and why."""
         return list(dict.fromkeys(model.why for model in self.models if model.why))
-
-
-def summary_cells(session: Session) -> dict[str, dict[tuple[str, str], int]]:
-    """(state, reason) counts of every pass that the store knows."""
-    store = session.store()
-    known = store.passes(session.enrichment.name)
-    return {spec.name: store.counts(known[spec.name]) if spec.name in known else {} for spec in session.passes}
-
-
-def plain_values(values: Any) -> Any:
-    """Values of a summary as JSON can carry them."""
-    if isinstance(values, Mapping):
-        return {str(key): plain_values(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [plain_values(value) for value in values]
-    return values

@@ -8,7 +8,6 @@ run; rows come in the order of the files and of their lines.
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -37,13 +36,6 @@ class FileSource:
     def title(self) -> str:
         """The files as the declaration names them."""
         return ", ".join(self._spec.files)
-
-    def identity(self) -> str:
-        """Changes when a file's path, size or time of change does, or how it is read. Looks at the files anew."""
-        digest = hashlib.sha256(self._spec.model_dump_json().encode())
-        for file in self._find():
-            digest.update(f"\n{file.path}\0{file.size}\0{file.changed_ns}".encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()[:32]
 
     def columns(self) -> dict[str, str]:
         """Column name to DuckDB type, in the order of the first file; columns that only later files have come last."""

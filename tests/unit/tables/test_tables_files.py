@@ -253,15 +253,3 @@ def test_unfit_paths_are_refused(tmp_path, put, source, rows, refusal):
         assert isinstance(error, SourceError)
         assert said in error.message
     assert rows(source(tmp_path, "a.txt", format="csv")) == [("1",)]
-
-
-def test_identity_follows_the_files(tmp_path, put, source):
-    path = put(tmp_path, "a.csv", "id\n1\n")
-    before = source(tmp_path, "*.csv").identity()
-    assert source(tmp_path, "*.csv").identity() == before
-    assert source(tmp_path, "*.csv", types={"id": "integer"}).identity() != before
-    put(tmp_path, "b.csv", "id\n2\n")
-    assert source(tmp_path, "*.csv").identity() != before
-    (tmp_path / "b.csv").unlink()
-    path.write_text("id\n1\n2\n")
-    assert source(tmp_path, "*.csv").identity() != before
