@@ -40,6 +40,7 @@ def noop10m(folder: Path, quick: bool) -> list[Line]:
     title = f"no-op plan of {rows:,} rows"
     return [
         Line(f"{title}: CPU", *_pair(ours, bare, "cpu_s", "s"), 1.5, judged="ratio"),
+        _alone(f"{title}: CPU, start-up apart", folder, ours, bare),
         Line(f"{title}: wall", *_pair(ours, bare, "wall_s", "s")),
         Line(f"{title}: peak memory", *_pair(ours, bare, "rss_mb", "MB"), 1_500),
     ]
@@ -61,12 +62,26 @@ def add1(folder: Path, quick: bool) -> list[Line]:
     return [
         Line(f"{title}: requests", calls, "", target=1),
         Line(f"{title}: CPU of the plan", *_pair(ours, bare, "cpu_s", "s"), 1.5, judged="ratio"),
+        _alone(f"{title}: CPU, start-up apart", folder, ours, bare),
         Line(f"{title}: wall of the plan", *_pair(ours, bare, "wall_s", "s")),
     ]
 
 
 def _pair(ours: list[Finished], bare: list[Finished], figure: str, unit: str) -> tuple[float, str, float]:
     return median([getattr(item, figure) for item in ours]), unit, median([getattr(item, figure) for item in bare])
+
+
+def _alone(title: str, folder: Path, ours: list[Finished], bare: list[Finished]) -> Line:
+    """CPU beyond what either process needs for a table of one row: interpreter, imports, the declaration."""
+    one = folder / "one"
+    one.mkdir()
+    _prepare(one, 1, "http://127.0.0.1:9/v1")
+    measured, unit, floor = _pair(ours, bare, "cpu_s", "s")
+    start, _, start_bare = _pair(
+        [inlay(one, "plan", "--json") for _ in range(3)], [_floor(one) for _ in range(3)], "cpu_s", "s"
+    )
+    note = f"start-up: {start:.2f} s, floor {start_bare:.2f} s"
+    return Line(title, measured - start, unit, floor - start_bare, note=note)
 
 
 def _floor(folder: Path) -> Finished:
@@ -102,8 +117,7 @@ def _fill_store(folder: Path) -> None:
 
     with Session(folder / "inlay.yaml") as session:
         [ref] = session.register()
-        path = session.store_path
-    assert path is not None
+        _, path = session.store_place
     con = duckdb.connect()
     digest = hash_sql(canonical_sql("text", "VARCHAR"))
     con.execute(

@@ -1,9 +1,9 @@
 """From a declaration, a source and a store to a plan: which cells, why, at what price.
 
-All rows are judged inside DuckDB in one pass over the source: each pass's input is hashed there and joined with the
-cells that the store holds. Rows that need something land in a temporary table (`work`), which the run then streams.
-What stays true: planning pays nothing and writes nothing; the SQL gives the reasons of `Rule.decide`; memory stays
-bounded, since DuckDB spills what does not fit.
+`Judging` looks at every row once and notes those that need something. Of the rows that this run takes, a few are
+fetched with their values in one more look at the source, and everything that follows reads those; many stay where they
+are, and are streamed from the source when the run wants them.
+What stays true: planning pays nothing and writes nothing; memory stays bounded, however many rows there are.
 """
 
 from __future__ import annotations
@@ -11,42 +11,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inlay.contracts import Source, Store
 from inlay.fingerprint import TAG
-from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, quote_ident, value_sql
+from inlay.fingerprint_sql import canonical_row_sql, quote_ident, value_sql
 from inlay.planning.decide import Rule
-from inlay.planning.estimate import Estimator, Pricing
+from inlay.planning.estimate import Estimator
+from inlay.planning.judging import Judging, PlannedPass
 from inlay.planning.plan import PassPlan, Plan
 from inlay.spec.compiled import CompiledPass
 from inlay.spec.model import Enrichment
-from inlay.tables.select import check_keys, missing_reason_sql, order_sql, select_sql
-from inlay.tables.sql import connect, prepare, translate
+from inlay.tables.select import order_sql
 from inlay.types import PassRef, Reason
-
-if TYPE_CHECKING:
-    import duckdb
 
 ADDRESS_CHUNK = 2_000
 SAMPLE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedPass:
-    """What the planner needs to know of one pass; in topological order, `upstream` by index."""
-
-    compiled: CompiledPass
-    ref: PassRef
-    model: str
-    rule: Rule
-    pricing: Pricing
-    upstream: tuple[int, ...]
-
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of the recipe under the resolved model."""
-        return self.compiled.spec.digest(self.model)
+# Rows are few up to here: so many rows, of so many bytes.
+FEW_ROWS = 20_000
+FEW_BYTES = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,169 +57,85 @@ class Planner:
         memory_limit: str = "1GB",
     ) -> None:
         self._enrichment = enrichment
-        self._source = source
         self._store = store
         self._passes = list(passes)
         self._limit = enrichment.select.limit if limit is None else limit
         self._seconds_per_call = seconds_per_call
-        self._con = connect(memory_limit=memory_limit)
+        self._order = order_sql(enrichment.select)
+        self._judging = Judging(enrichment, source, store, passes, memory_limit=memory_limit)
         try:
-            prepare(self._con, {step for part in self._passes for step in part.compiled.spec.normalize})
-            # Cells are the side that the join holds in memory: rows stream past them with all their text.
-            self._con.execute("SET disabled_optimizers = 'build_side_probe_side'")
-            self._types = dict(source.columns())
-            self._from = source.attach(self._con)
-            self.plan = self._judge()
+            self.plan = self._plan(source.title)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Release the connection and its temporary tables. Idempotent."""
-        self._con.close()
+        self._judging.close()
 
-    # --- judging
-
-    def _sql(self, sql: str, what: str = "planning") -> duckdb.DuckDBPyConnection:
-        import duckdb
-
-        try:
-            return self._con.execute(sql)
-        except duckdb.Error as error:
-            raise translate(error, what) from None
-
-    def _one(self, sql: str, what: str = "planning") -> tuple[Any, ...]:
-        row = self._sql(sql, what).fetchone()
-        assert row is not None
-        return row
-
-    def _selected(self) -> str:
-        return select_sql(self._from, self._enrichment.select, self._types)
-
-    def _hash(self, index: int, alias: Mapping[str, str], *, as_is: bool = False) -> str:
-        """The hash of what a pass reads, over columns by their aliases."""
-        part = self._passes[index]
-        columns = {alias[name]: self._types[name] for name in part.compiled.inputs}
-        return hash_sql(canonical_row_sql(columns, part.compiled.spec.normalize, as_is=as_is))
-
-    def _inputs(self, part: PlannedPass) -> dict[str, str]:
-        return {name: self._types[name] for name in part.compiled.inputs}
-
-    def _judge(self) -> Plan:
-        spec = self._enrichment
-        key = key_sql(spec.source.key, self._types)
-        selected = self._selected()
-        self._load_cells()
-        names = sorted({name for part in self._passes for name in part.compiled.inputs})
-        # Columns of the source under names of our own, in the same order, so that none meets a column of the cells.
-        alias = {name: f"__v{number:05}" for number, name in enumerate(names)}
-        each = range(len(self._passes))
-        columns = "".join(f", {quote_ident(name)} AS {alias[name]}" for name in names)
-        raw = "".join(f", {self._hash(index, alias, as_is=True)} AS __raw{index}" for index in each)
-        joins = "\n".join(f"LEFT JOIN __c{index} ON __c{index}.key = __s.__k" for index in each)
-        # Text that hashes as it stands to what the store knows is unchanged: it needs no normalising.
-        hashes = "".join(
-            f", CASE WHEN __raw{index} = __c{index}.__was THEN __raw{index} ELSE {self._hash(index, alias)} END"
-            f" AS __h{index}"
-            for index in each
-        )
-        reasons = ",\n".join(f"{self._reason_sql(index)} AS __r{index}" for index in each)
-        idle = " AND ".join(f"__r{index} = 'cached'" for index in each)
-        asked = " OR ".join(self._asked(index) for index in each)
-        keep = ", ".join(f"__h{index}, __r{index}" for index in each)
-        self._sql(
-            f"""CREATE TEMP TABLE __todo AS
-            WITH __t AS (SELECT {key} AS __k{columns} FROM ({selected})),
-            __s AS (SELECT *{raw} FROM __t),
-            __j AS (SELECT __s.__k{hashes}, {reasons} FROM __s {joins})
-            SELECT __k, {keep}, ({asked}) AS __asked FROM __j WHERE NOT ({idle}) OR __k IS NULL""",
-            "select.where",
-        )
-        rows_source, rows_selected = self._count_rows(selected)
-        rows_to_do = self._one("SELECT count(*) FROM __todo WHERE __asked")[0]
-        self._choose(rows_to_do)
-        rows_taken = rows_to_do if self._limit is None else min(rows_to_do, self._limit)
+    def _plan(self, title: str) -> Plan:
+        self._judging.judge()
+        rows_source, rows_selected, missing = self._judging.count_rows()
+        rows_to_do, rows_taken = self._take()
         passes = tuple(self._pass_plan(index, rows_selected) for index in range(len(self._passes)))
         return Plan(
-            enrichment=spec.name,
-            source=self._source.title,
+            enrichment=self._enrichment.name,
+            source=title,
             rows_source=rows_source,
             rows_selected=rows_selected,
             rows_to_do=rows_to_do,
             rows_taken=rows_taken,
-            missing=self._missing_counts(),
+            missing=missing,
             passes=passes,
             minutes=self._minutes(passes),
             limit=self._limit,
         )
 
-    def _load_cells(self) -> None:
-        """The store's cells as relations that the join reads once, streamed."""
-        import pyarrow as pa
+    # --- which rows this run takes
 
-        read = {index for part in self._passes for index in part.upstream}
-        self._sql(f"CREATE TYPE __reason AS ENUM ({', '.join(repr(reason.value) for reason in Reason)})")
-        for index, part in enumerate(self._passes):
-            columns = ["key", "source_hash", "recipe_id", "state", "reason", "tries"]
-            columns += ["answered_at"] if part.rule.ttl_s is not None else []
-            kept = ["upstream_hash"] if part.upstream else []
-            kept += ["values_hash"] if index in read else []
-            name = f"__arrow{index}"
-            self._con.register(name, _reader(self._store, part.ref.pass_id, columns + kept, pa))
-            # Read exactly once, by the join, which holds a row of this in memory for every cell: so it is narrow.
-            self._sql(
-                f"""CREATE TEMP VIEW __c{index} AS SELECT {", ".join(["key", *kept])}, source_hash AS __was,
-                {part.rule.comparable_sql(name)} AS __comparable,
-                CAST({part.rule.unchanged_sql(name)} AS __reason) AS __unchanged FROM {name}"""
+    def _take(self) -> tuple[int, int]:
+        """Make `__work`, the rows that this run takes, and where they are few `__few`: them, with their values.
+
+        Where `limit` cuts, the most urgent are taken. Returns how many rows need something and how many are taken.
+        """
+        judging = self._judging
+        rows, size = judging.one("SELECT count(*), coalesce(sum(__bytes), 0) FROM __todo WHERE __asked")
+        taken = rows if self._limit is None else min(rows, self._limit)
+        cut = f"LIMIT {int(taken)}" if taken < rows else ""
+        self._few = taken <= FEW_ROWS and size * taken <= FEW_BYTES * max(rows, 1)
+        judging.sql("CREATE TEMP VIEW __work AS SELECT * FROM __todo WHERE __asked")
+        if self._few:
+            fetched = f"{self._joined(judging.values_sql())} {self._order} {cut}"
+            judging.sql(f"CREATE TEMP TABLE __few AS {fetched}", "select.order_by")
+        elif cut:
+            judging.sql(
+                f"""CREATE TEMP TABLE __taken AS SELECT {judging.key} AS __k FROM ({judging.selected})
+                WHERE {judging.key} IN (SELECT __k FROM __work) {self._order} {cut}""",
+                "select.order_by",
             )
+        if cut:
+            name = "__few" if self._few else "__taken"
+            judging.sql(
+                "CREATE OR REPLACE TEMP VIEW __work AS SELECT * FROM __todo "
+                f"WHERE __asked AND __k IN (SELECT __k FROM {name})"
+            )
+        return rows, taken
 
-    def _reason_sql(self, index: int) -> str:
-        part = self._passes[index]
-        cell = f"__c{index}"
-        rule = part.rule.joined_sql(f"{cell}.__was = __h{index}", f"{cell}.__comparable", f"{cell}.__unchanged")
-        if not part.upstream:
-            return rule
-        asked = " OR ".join(self._asked(number) for number in part.upstream)
-        hashes = " || ".join(f"coalesce(__c{number}.values_hash, '')" for number in part.upstream)
-        return f"""CASE WHEN {cell}.__unchanged IS NULL THEN 'new'
-            WHEN ({asked}) OR {cell}.upstream_hash <> {hash_sql(hashes)} THEN 'upstream'
-            ELSE {rule} END"""
-
-    def _asked(self, index: int) -> str:
-        return f"({self._passes[index].rule.asked_sql(f'__r{index}')} OR __r{index} = 'upstream')"
-
-    def _count_rows(self, selected: str) -> tuple[int, int]:
-        """Rows in the source and rows selected; null and duplicate keys are refused with the offenders shown."""
-        select = self._enrichment.select
-        key = self._enrichment.source.key
-        rows_source = check_keys(self._con, self._from, key, self._types, self._source.title)
-        if select.where is None and select.missing is None:
-            return rows_source, rows_source
-        return rows_source, self._one(f"SELECT count(*) FROM ({selected})", "select.where")[0]
-
-    def _choose(self, rows_to_do: int) -> None:
-        """`__work`: the rows that this run takes, the most urgent first where `limit` cuts."""
-        if self._limit is None or self._limit >= rows_to_do:
-            self._sql("CREATE TEMP VIEW __work AS SELECT * FROM __todo WHERE __asked")
-            return
-        key = key_sql(self._enrichment.source.key, self._types)
-        order = order_sql(self._enrichment.select)
-        self._sql(
-            f"""CREATE TEMP TABLE __taken AS SELECT {key} AS __k FROM ({self._selected()})
-            WHERE {key} IN (SELECT __k FROM __todo WHERE __asked) {order} LIMIT {int(self._limit)}""",
-            "select.order_by",
+    def _joined(self, values: str) -> str:
+        """A query for the rows of `__work` with values from the source (columns, each after a comma), in its order."""
+        judging = self._judging
+        each = range(len(self._passes))
+        parts = "".join(f", __work.__r{index}, __work.__h{index}" for index in each)
+        # Equal texts are equal keys. By the bare columns, too, a scan skips what cannot be among a few rows.
+        bare = "".join(f" AND {quote_ident(name)} = __work.__n{at}" for at, name in enumerate(judging.bare_keys()))
+        return (
+            f"SELECT __work.__k{parts}{values} FROM ({judging.selected}) AS __s "
+            f"JOIN __work ON {judging.key} = __work.__k{bare}"
         )
-        self._sql("CREATE TEMP VIEW __work AS SELECT * FROM __todo WHERE __asked AND __k IN (SELECT __k FROM __taken)")
 
-    def _missing_counts(self) -> dict[str, int]:
-        select = self._enrichment.select
-        if select.missing is None:
-            return {}
-        reason = missing_reason_sql(select, self._types)
-        rows = self._sql(
-            f"SELECT r, count(*) FROM (SELECT {reason} AS r FROM ({self._selected()})) GROUP BY r ORDER BY r"
-        ).fetchall()
-        return {str(name): count for name, count in rows if name is not None}
+    def _rows(self) -> str:
+        """The rows that this run takes, in no order; something to select FROM."""
+        return "__few" if self._few else f"({self._joined(self._judging.values_sql())})"
 
     # --- figures
 
@@ -244,13 +143,13 @@ class Planner:
         part = self._passes[index]
         reasons = {
             Reason(name): count
-            for name, count in self._sql(f"SELECT __r{index}, count(*) FROM __todo GROUP BY 1").fetchall()
+            for name, count in self._judging.sql(f"SELECT __r{index}, count(*) FROM __todo GROUP BY 1").fetchall()
         }
         noted = sum(count for reason, count in reasons.items() if reason is not Reason.CACHED)
         reasons[Reason.CACHED] = rows_selected - noted
         shape = ", ".join(f"__h{number}" for number in (index, *self._ancestors(index)))
-        asked, distinct = self._one(
-            f"SELECT count(*), count(DISTINCT ({shape})) FROM __work WHERE {self._asked(index)}"
+        asked, distinct = self._judging.one(
+            f"SELECT count(*), count(DISTINCT ({shape})) FROM __work WHERE {self._judging.asked_sql(index)}"
         )
         reused = 0 if part.upstream or not asked else self._reused(index)
         calls = max(0, distinct - reused)
@@ -282,13 +181,12 @@ class Planner:
     def _reused(self, index: int) -> int:
         """How many distinct inputs have their answer in the store already, given for another row or earlier."""
         part = self._passes[index]
-        canonical = canonical_row_sql(self._inputs(part), part.compiled.spec.normalize)
+        canonical = canonical_row_sql(self._judging.aliased_types(index), part.compiled.spec.normalize)
         prefix = "".join(f"\\x{byte:02X}" for byte in TAG.encode() + part.digest)
-        key = key_sql(self._enrichment.source.key, self._types)
         # Whatever the reason: an answer to this very input that is young enough is not bought again.
-        cursor = self._sql(
-            f"""SELECT DISTINCT sha256('{prefix}'::BLOB || encode({canonical})) FROM ({self._selected()})
-            WHERE {key} IN (SELECT __k FROM __work WHERE {self._asked(index)})"""
+        cursor = self._judging.sql(
+            f"SELECT DISTINCT sha256('{prefix}'::BLOB || encode({canonical})) FROM {self._rows()} "
+            f"WHERE {self._judging.asked_sql(index)}"
         )
         found = 0
         while rows := cursor.fetchmany(ADDRESS_CHUNK):
@@ -297,15 +195,14 @@ class Planner:
         return found
 
     def _sample(self, index: int) -> list[Mapping[str, Any]]:
-        part = self._passes[index]
-        key = key_sql(self._enrichment.source.key, self._types)
-        names = part.compiled.inputs
+        names = self._passes[index].compiled.inputs
         if not names:
             return [{}]
-        columns = ", ".join(f"{value_sql(name, self._types[name])} AS {quote_ident(name)}" for name in names)
-        rows = self._sql(
-            f"""SELECT {columns} FROM ({self._selected()}) WHERE {key} IN
-            (SELECT __k FROM __work WHERE {self._asked(index)} LIMIT {SAMPLE}) LIMIT {SAMPLE}"""
+        judging = self._judging
+        values = ", ".join(value_sql(judging.alias[name], judging.types[name]) for name in names)
+        rows = judging.sql(
+            f"SELECT {values} FROM {self._rows()} WHERE __k IN "
+            f"(SELECT __k FROM __work WHERE {judging.asked_sql(index)} LIMIT {SAMPLE}) LIMIT {SAMPLE}"
         ).fetchall()
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -329,17 +226,17 @@ class Planner:
 
     def rows(self, batch: int = 256) -> Iterator[list[PlannedRow]]:
         """The rows to work on, most urgent first, in batches; streamed, in bounded memory. May be called once."""
-        wanted = sorted({name for part in self._passes for name in part.compiled.inputs})
+        judging = self._judging
+        wanted = judging.inputs
         number = len(self._passes)
-        columns = "".join(f", {value_sql(name, self._types[name])} AS {quote_ident(name)}" for name in wanted)
-        parts = "".join(f", __work.__r{index}, __work.__h{index}" for index in range(number))
-        key = key_sql(self._enrichment.source.key, self._types)
-        order = order_sql(self._enrichment.select)
-        cursor = self._sql(
-            f"""SELECT __work.__k{parts}{columns} FROM (SELECT *, {key} AS __k FROM ({self._selected()})) AS __s
-            JOIN __work ON __s.__k = __work.__k {order}""",
-            "select.order_by",
-        )
+        if self._few:
+            values = "".join(f", {value_sql(judging.alias[name], judging.types[name])}" for name in wanted)
+            parts = "".join(f", __r{index}, __h{index}" for index in range(number))
+            query = f"SELECT __k{parts}{values} FROM __few"
+        else:
+            values = "".join(f", {value_sql(name, judging.types[name])}" for name in wanted)
+            query = f"{self._joined(values)} {self._order}"
+        cursor = judging.sql(query, "select.order_by")
         rules = [part.rule for part in self._passes]
         while rows := cursor.fetchmany(batch):
             out = []
@@ -351,20 +248,12 @@ class Planner:
                     asked = reason is Reason.UPSTREAM or rules[index].asks(reason)
                     reasons.append(reason if asked else None)
                     hashes.append(bytes.fromhex(row[2 + 2 * index]))
-                values = dict(zip(wanted, row[1 + 2 * number :], strict=True))
-                out.append(PlannedRow(row[0], values, reasons, hashes))
+                values_of = dict(zip(wanted, row[1 + 2 * number :], strict=True))
+                out.append(PlannedRow(row[0], values_of, reasons, hashes))
             yield out
 
 
 _REASONS = {reason.value: reason for reason in Reason}
-
-
-def _reader(store: Store, pass_id: int, columns: Sequence[str], pa: Any) -> Any:
-    """The store's cells as one Arrow stream with a fixed schema."""
-    types = {"recipe_id": pa.int32(), "tries": pa.int32(), "answered_at": pa.float64()}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
-    batches = (batch.cast(schema) for batch in store.scan_cells(pass_id, columns))
-    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def rule_for(

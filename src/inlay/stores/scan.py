@@ -44,7 +44,8 @@ _AGGREGATES = {
 }
 _COMMON = ("recipe_id", "state", "reason", "tries")
 _FIRST = "SELECT recipe_id, state, reason, tries FROM cells WHERE pass_id = ? AND key {after} ? ORDER BY key LIMIT 1"
-_SAME = "total(recipe_id IS NOT ? OR state IS NOT ? OR reason IS NOT ? OR tries IS NOT ?)"
+_LAST = "SELECT key FROM cells WHERE pass_id = ? AND key {after} ? ORDER BY key LIMIT 1 OFFSET ?"
+_OTHERS = "count(*) FILTER (WHERE recipe_id IS NOT ? OR state IS NOT ? OR reason IS NOT ? OR tries IS NOT ?)"
 
 
 def scan(
@@ -55,37 +56,39 @@ def scan(
     after, last = ">=", ""
     alike = True  # whether the chunk before was of one recipe, state, reason and tries: then this one may be, too
     while True:
-        place = (pass_id, last, chunk)
+        place: tuple[int | str, ...] = (pass_id, last)
         with database.read() as con:
-            common = con.execute(_FIRST.format(after=after), place[:2]).fetchone() if alike else None
+            common = con.execute(_FIRST.format(after=after), place).fetchone() if alike else None
             if alike and common is None:
                 return
+            # A bound instead of LIMIT: SQLite would copy every row of a query with a LIMIT before it aggregates it.
+            end = con.execute(_LAST.format(after=after), (*place, chunk - 1)).fetchone()
+            bounded = end is not None
+            if bounded:
+                place = (*place, end[0])
             row = None
             if common is not None:
-                row = con.execute(_query(few, _SAME, after), (*common, *place)).fetchone()
+                row = con.execute(_query(few, _OTHERS, after, bounded), (*common, *place)).fetchone()
             if row is None or row[2]:
                 common = None
-                row = con.execute(_query(columns, "0", after), place).fetchone()
+                row = con.execute(_query(columns, "0", after, bounded), place).fetchone()
         if row[0]:
             yield _batch(row, columns, columns if common is None else few, common)
-        if row[0] < chunk:
+        if end is None:
             return
-        after, last = ">", row[1]
+        after, last = ">", end[0]
         alike = common is not None or _is_alike(row[3:], columns)
 
 
 @lru_cache(maxsize=64)
-def _text(columns: tuple[str, ...], check: str, after: str) -> str:
+def _text(columns: tuple[str, ...], check: str, after: str, bounded: bool) -> str:
     aggregates = "".join(f", {_AGGREGATES[name]}" for name in columns)
-    inner = ", ".join(dict.fromkeys(("key", *columns, *_COMMON)))
-    return (
-        f"SELECT count(*), max(key), {check}{aggregates} FROM "
-        f"(SELECT {inner} FROM cells WHERE pass_id = ? AND key {after} ? ORDER BY key LIMIT ?)"
-    )
+    end = " AND key <= ?" if bounded else ""
+    return f"SELECT count(*), max(key), {check}{aggregates} FROM cells WHERE pass_id = ? AND key {after} ?{end}"
 
 
-def _query(columns: Sequence[str], check: str, after: str) -> str:
-    return _text(tuple(columns), check, after)
+def _query(columns: Sequence[str], check: str, after: str, bounded: bool) -> str:
+    return _text(tuple(columns), check, after, bounded)
 
 
 def _is_alike(values: Sequence[Any], columns: Sequence[str]) -> bool:

@@ -1,0 +1,277 @@
+"""Every row judged inside DuckDB, in one pass over the source.
+
+Each pass's input is hashed there and joined with the cells that the store holds; rows that need something land in a
+temporary table, `__todo`, without their values. With very many cells, rows that are plainly idle are sifted out first.
+What stays true: the SQL gives the reasons of `Rule.decide`; nothing is paid or written; memory stays bounded, since
+DuckDB spills what does not fit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from inlay.contracts import Source, Store
+from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, quote_ident
+from inlay.planning.decide import Rule
+from inlay.planning.estimate import Pricing
+from inlay.spec.compiled import CompiledPass
+from inlay.spec.model import Enrichment
+from inlay.tables.select import check_keys, missing_reason_sql, select_sql
+from inlay.tables.sql import connect, prepare, translate
+from inlay.types import PassRef, Reason
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Up to so many cells are read before the join, which then fits into memory with ease.
+HELD_CELLS = 1_500_000
+_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+# Types whose values take no more room than a number; of all others the text is counted.
+_NARROW = frozenset((*_WHOLE, "FLOAT", "DOUBLE", "BOOLEAN", "DATE", "TIME", "TIMESTAMP"))
+# Types of key columns by whose bounds a scan skips; not floats, since files' bounds leave NaN out.
+_BOUNDED = frozenset((*_WHOLE, "DATE", "VARCHAR"))
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPass:
+    """What the planner needs to know of one pass; in topological order, `upstream` by index."""
+
+    compiled: CompiledPass
+    ref: PassRef
+    model: str
+    rule: Rule
+    pricing: Pricing
+    upstream: tuple[int, ...]
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the recipe under the resolved model."""
+        return self.compiled.spec.digest(self.model)
+
+
+class Judging:
+    """A connection on which rows are judged. Close it when done.
+
+    Names of our own start with two underscores: `__k` is the row key, `__n0` … its columns as they are, `__v00000` …
+    the columns that passes read, `__h0`, `__r0` … each pass's hash and reason.
+    """
+
+    def __init__(
+        self, enrichment: Enrichment, source: Source, store: Store, passes: Sequence[PlannedPass], *, memory_limit: str
+    ) -> None:
+        self.passes = list(passes)
+        self.inputs = sorted({name for part in self.passes for name in part.compiled.inputs})
+        # In the same order as the columns' own names, so that hashes are over the same sequence of values.
+        self.alias = {name: f"__v{number:05}" for number, name in enumerate(self.inputs)}
+        self._enrichment = enrichment
+        self._store = store
+        self._title = source.title
+        self._con = connect(memory_limit=memory_limit)
+        try:
+            prepare(self._con, {step for part in self.passes for step in part.compiled.spec.normalize})
+            # Cells are the side that the join holds in memory: rows stream past them with all their text.
+            self._con.execute("SET disabled_optimizers = 'build_side_probe_side'")
+            self.types = dict(source.columns())
+            self._from = source.attach(self._con)
+            self.key = key_sql(enrichment.source.key, self.types)
+            self.selected = select_sql(self._from, enrichment.select, self.types)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Release the connection and its temporary tables. Idempotent."""
+        self._con.close()
+
+    def sql(self, sql: str, what: str = "planning") -> duckdb.DuckDBPyConnection:
+        """Run a statement; DuckDB's errors come out as ours (`what`: see `tables.sql.translate`)."""
+        import duckdb
+
+        try:
+            return self._con.execute(sql)
+        except duckdb.Error as error:
+            raise translate(error, what) from None
+
+    def one(self, sql: str, what: str = "planning") -> tuple[Any, ...]:
+        """The only row of an answer."""
+        row = self.sql(sql, what).fetchone()
+        assert row is not None
+        return row
+
+    # --- expressions
+
+    def aliased_types(self, index: int) -> dict[str, str]:
+        """The columns that a pass reads, under our names, with their types."""
+        return {self.alias[name]: self.types[name] for name in self.passes[index].compiled.inputs}
+
+    def values_sql(self) -> str:
+        """All columns that passes read, under our names, each after a comma."""
+        return "".join(f", {quote_ident(name)} AS {self.alias[name]}" for name in self.inputs)
+
+    def asked_sql(self, index: int) -> str:
+        """Whether this run asks a row's cell of the pass, over its reason."""
+        return f"({self.passes[index].rule.asked_sql(f'__r{index}')} OR __r{index} = 'upstream')"
+
+    def bare_keys(self) -> list[str]:
+        """Columns of the key to compare by beside its text: a scan skips by a column, but not by an expression."""
+        key = self._enrichment.source.key
+        if [self.key] == [quote_ident(name) for name in key]:
+            return []
+        return [name for name in key if self.types[name] in _BOUNDED]
+
+    def _hash(self, index: int, *, as_is: bool = False) -> str:
+        steps = self.passes[index].compiled.spec.normalize
+        return hash_sql(canonical_row_sql(self.aliased_types(index), steps, as_is=as_is))
+
+    def _bytes(self) -> str:
+        """About how much room a row's values take."""
+        wide = [self.alias[name] for name in self.inputs if self.types[name] not in _NARROW]
+        return " + ".join(["0", *(f"coalesce(strlen(CAST({name} AS VARCHAR)), 0)" for name in wide)])
+
+    def _reasons(self) -> str:
+        """Each pass's reason as `__r0` …, over its hash and the columns of its cell."""
+        return ",\n".join(f"{self._reason(index)} AS __r{index}" for index in range(len(self.passes)))
+
+    def _reason(self, index: int) -> str:
+        part = self.passes[index]
+        rule = part.rule.joined_sql(f"__was{index} = __h{index}", f"__comparable{index}", f"__unchanged{index}")
+        if not part.upstream:
+            return rule
+        asked = " OR ".join(self.asked_sql(number) for number in part.upstream)
+        hashes = " || ".join(f"coalesce(__values_hash{number}, '')" for number in part.upstream)
+        return f"""CASE WHEN __unchanged{index} IS NULL THEN 'new'
+            WHEN ({asked}) OR __upstream_hash{index} <> {hash_sql(hashes)} THEN 'upstream'
+            ELSE {rule} END"""
+
+    # --- judging
+
+    def judge(self) -> None:
+        """Make `__todo`: of each row that is not idle its key, `__bytes`, hashes, reasons and whether it is asked."""
+        held, columns = self._load_cells()
+        each = range(len(self.passes))
+        cells = " ".join(f"LEFT JOIN __c{index} ON __key{index} = __k" for index in each)
+        if held:
+            self._note(cells)
+            return
+        # Text that went through a join that does not fit into memory would be written to disk and read again: for 10
+        # million rows of 284 bytes that is as dear as hashing them. A row whose text hashes as it stands to what the
+        # store knows is judged without it; the few others are joined with their text afterwards.
+        raw = "".join(f", {self._hash(index, as_is=True)} AS __h{index}" for index in each)
+        bare = "".join(f", __n{at} AS __m{at}" for at in range(len(self.bare_keys())))
+        self.sql(
+            f"""CREATE TEMP TABLE __maybe AS WITH __t AS ({self._rows()}),
+            __s AS (SELECT *{raw} FROM __t),
+            __j AS (SELECT *, {self._reasons()} FROM __s {cells})
+            SELECT __k AS __key{bare}, {", ".join(columns)} FROM __j WHERE NOT ({self._idle()})""",
+            "select.where",
+        )
+        same = "".join(f" AND __n{at} = __m{at}" for at in range(len(self.bare_keys())))
+        self._note(f"JOIN __maybe ON __key = __k{same}")
+
+    def _rows(self) -> str:
+        """The selected rows under our names."""
+        names = "".join(f", {quote_ident(name)} AS __n{at}" for at, name in enumerate(self.bare_keys()))
+        return f"SELECT {self.key} AS __k{names}{self.values_sql()} FROM ({self.selected})"
+
+    def _idle(self) -> str:
+        return " AND ".join(f"__r{index} = 'cached'" for index in range(len(self.passes)))
+
+    def _note(self, joins: str) -> None:
+        """Make `__todo` of the rows and what the joins add to them: the columns of their cells."""
+        each = range(len(self.passes))
+        raw = "".join(f", {self._hash(index, as_is=True)} AS __raw{index}" for index in each)
+        # Text that hashes as it stands to what the store knows is unchanged: it needs no normalising.
+        hashes = "".join(
+            f", CASE WHEN __raw{index} = __was{index} THEN __raw{index} ELSE {self._hash(index)} END AS __h{index}"
+            for index in each
+        )
+        bare = "".join(f", __n{at}" for at in range(len(self.bare_keys())))
+        asked = " OR ".join(self.asked_sql(index) for index in each)
+        keep = ", ".join(f"__h{index}, __r{index}" for index in each)
+        self.sql(
+            f"""CREATE TEMP TABLE __todo AS WITH __t AS ({self._rows()}),
+            __s AS (SELECT *{raw} FROM __t {joins}),
+            __j AS (SELECT __k{bare}, {self._bytes()} AS __bytes{hashes}, {self._reasons()} FROM __s)
+            SELECT __k{bare}, __bytes, {keep}, ({asked}) AS __asked FROM __j
+            WHERE NOT ({self._idle()}) OR __k IS NULL""",
+            "select.where",
+        )
+
+    def _load_cells(self) -> tuple[bool, list[str]]:
+        """The store's cells as relations that a join reads once.
+
+        Whether all of them are held in memory now (else they are streamed), and the columns they add to a row.
+        """
+        import pyarrow as pa
+
+        read = {index for part in self.passes for index in part.upstream}
+        self.sql(f"CREATE TYPE __reason AS ENUM ({', '.join(repr(reason.value) for reason in Reason)})")
+        room = HELD_CELLS
+        added: list[str] = []
+        for index, part in enumerate(self.passes):
+            columns = ["key", "source_hash", "recipe_id", "state", "reason", "tries"]
+            columns += ["answered_at"] if part.rule.ttl_s is not None else []
+            kept = ["upstream_hash"] if part.upstream else []
+            kept += ["values_hash"] if index in read else []
+            cells, count = _cells(self._store, part.ref.pass_id, columns + kept, room, pa)
+            room = -1 if count is None else room - count
+            name = f"__arrow{index}"
+            self._con.register(name, cells)
+            # The join holds a row of this in memory for every cell: so it is narrow.
+            named = {
+                f"__was{index}": "source_hash",
+                f"__comparable{index}": part.rule.comparable_sql(name),
+                f"__unchanged{index}": f"CAST({part.rule.unchanged_sql(name)} AS __reason)",
+                **{f"__{column}{index}": column for column in kept},
+            }
+            selected = "".join(f", {sql} AS {column}" for column, sql in named.items())
+            self.sql(f"CREATE TEMP VIEW __c{index} AS SELECT key AS __key{index}{selected} FROM {name}")
+            added += named
+        return room >= 0, added
+
+    def count_rows(self) -> tuple[int, int, dict[str, int]]:
+        """Rows in the source, rows selected, and these by why `select.missing` counts as missing in them.
+
+        Null and duplicate keys are refused with the offenders shown.
+        """
+        select = self._enrichment.select
+        rows = check_keys(self._con, self._from, self._enrichment.source.key, self.types, self._title)
+        if select.missing is not None:
+            reason = missing_reason_sql(select, self.types)
+            found = self.sql(
+                f"SELECT r, count(*) FROM (SELECT {reason} AS r FROM ({self.selected})) GROUP BY r ORDER BY r",
+                "select.where",
+            ).fetchall()
+            # A row is selected exactly where it has such a reason.
+            missing = {str(name): int(count) for name, count in found}
+            return rows, sum(missing.values()), missing
+        if select.where is not None:
+            return rows, self.one(f"SELECT count(*) FROM ({self.selected})", "select.where")[0], {}
+        return rows, rows, {}
+
+
+def _cells(store: Store, pass_id: int, columns: Sequence[str], room: int, pa: Any) -> tuple[Any, int | None]:
+    """The cells of a pass as Arrow with a fixed schema: up to `room` as a table, with their number; more as a stream
+    that can be read once, with None."""
+    types: Mapping[str, Any] = {"recipe_id": pa.int32(), "tries": pa.int32(), "answered_at": pa.float64()}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
+    batches = (batch.cast(schema) for batch in store.scan_cells(pass_id, columns))
+    held: deque[Any] = deque()
+    count = 0
+    while count <= room:
+        batch = next(batches, None)
+        if batch is None:
+            return pa.Table.from_batches(held, schema), count
+        held.append(batch)
+        count += batch.num_rows
+    return pa.RecordBatchReader.from_batches(schema, _emptied(held, batches)), None
+
+
+def _emptied(held: deque[Any], more: Iterator[Any]) -> Iterator[Any]:
+    """What is held, each let go once it was read, and then the rest."""
+    while held:
+        yield held.popleft()
+    yield from more
