@@ -16,11 +16,14 @@ from inlay.types import Budget, CellState, CellWrite, Claim, Claimed, NewAnswer,
 
 GROUP = 100
 PAYLOAD_BYTES = 500
+TEXT = (
+    "Stay {}: the room was clean and quiet. 部屋はとても静かでした. breakfast came late. كان الموظفون لطفاء جدا. " * 3
+)
 RECIPE = '{"inputs":["text"],"normalize":[],"upstream":[]}'
 
 
 def commit(folder: Path, quick: bool) -> list[Line]:
-    """Groups of 100 answers of 500 bytes, each with its claim, cell and history line."""
+    """Groups of 100 answers of 500 bytes to a text of 400, each with its claim, cell and history line."""
     groups = 50 if quick else 200
     times = 3 if quick else 5
     claims, commits, bare = [], [], []
@@ -67,7 +70,7 @@ def _settlement(pass_id: int, recipe_id: int, key: str, address: bytes, result: 
         state=CellState.DONE,
         payload=address * (PAYLOAD_BYTES // 32) + address[: PAYLOAD_BYTES % 32],
         values_hash=address[:16],
-        input=address * 6,
+        input=TEXT.format(key, key, key).encode(),
         served_model="sim",
         usage=usage,
         cost_nusd=50_000,

@@ -129,7 +129,10 @@ class Asking:
                 assert self.sender is not None
                 assert part.model.dialect is not None
                 host.tally.calls += 1
-                status, headers, body = await self.sender.send(variant.encode(ask.user))
+                try:
+                    status, headers, body = await self.sender.send(variant.encode(ask.user))
+                finally:
+                    self.lane.returned()  # the next call is claimed while this one is being kept
                 completion = part.model.dialect.read(status, headers, body)
         except Transient as error:
             await self._transient(ask, part, error, sent_at)

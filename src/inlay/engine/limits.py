@@ -97,6 +97,7 @@ class Lane(Generic[Work]):
         self.declared_tokens = tokens_per_minute is not None
         self.opening = opening
         self.active = 0
+        self.back = 0  # of the active ones, those whose reply is there and being kept
         self.workers = 0
         self.gate_until = 0.0
         self.cut_at = -1.0
@@ -132,8 +133,13 @@ class Lane(Generic[Work]):
 
     @property
     def room(self) -> int:
-        """How many more calls may be made ready now."""
-        return int(self._soon()) + self.ahead - self.active - len(self._ready)
+        """How many more calls may be made ready now; the places of replies that are being kept count as free soon."""
+        return int(self._soon()) + self.ahead + self.back - self.active - len(self._ready)
+
+    @property
+    def stocked(self) -> bool:
+        """Whether enough calls are ready for now. A claim is a transaction: few large ones delay the answers less."""
+        return bool(self._ready) and self.room <= self.ahead // 2
 
     def add(self, work: Work) -> None:
         """Make a call ready."""
@@ -155,9 +161,15 @@ class Lane(Generic[Work]):
         self.pump()
         return await future
 
+    def returned(self) -> None:
+        """A call's reply is there, or its failure: once it is kept, `finish` frees its place."""
+        self.back += 1
+
     def finish(self) -> None:
         """A call is settled (its answer durably kept, or given back): its place is free."""
         self.active -= 1
+        if self.back:
+            self.back -= 1
         self.pump()
 
     def drain(self) -> list[Work]:

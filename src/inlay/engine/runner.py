@@ -237,7 +237,7 @@ class Runner:
 
     def _pipeline(self) -> int:
         """How many rows may be under way: enough for every lane, and no more."""
-        return 64 + int(sum(lane.limit + lane.ahead for lane in self._lanes.values()))
+        return 64 + int(sum(lane.limit + 2 * lane.ahead for lane in self._lanes.values()))
 
     def advance(self, row: Row) -> None:
         """Start every cell of this row whose turn it is; a row without any is through."""
@@ -302,7 +302,10 @@ class Runner:
             return []
         picked: list[Ask] = []
         for key, queue in self._claims.items():
-            room = min(self._lanes[key].room, most - len(picked))
+            lane = self._lanes[key]
+            if lane.stocked:
+                continue
+            room = min(lane.room, most - len(picked))
             while queue and room > 0:
                 picked.append(queue.popleft())
                 room -= 1

@@ -222,6 +222,7 @@ class Database:
                     raise
                 time.sleep(0.01)
         con.execute("PRAGMA synchronous = FULL")
-        con.execute("PRAGMA cache_size = -32000")
+        # 4 MB: with 32 MB a commit into 150,000 cells is 4% cheaper, since the system holds the pages anyway.
+        con.execute("PRAGMA cache_size = -4000")
         con.execute("PRAGMA wal_autocheckpoint = 4000")
         migrate(con, self.path, self._now_ms(), self._migrations)

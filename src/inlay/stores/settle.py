@@ -17,6 +17,7 @@ from inlay.stores.attempts import INSERT_ATTEMPT, Money, closed_attempts, delete
 from inlay.stores.rows import (
     CELL_COLUMNS,
     INSERT_ANSWER,
+    INSERT_CELL,
     INSERT_HISTORY,
     STATE_TEXT,
     UPSERT_CELL,
@@ -153,6 +154,7 @@ def _write_cells(
     kept = _present_rows(con, keeping)
     referred = _referred(con, [write.answer_id for write, _, _ in writes if write.answer_id is not None])
     seq = take_numbers(con, "history", len(writes))
+    fresh: list[tuple[Any, ...]] = []  # a plain insert seeks once, an upsert twice
     cells: list[tuple[Any, ...]] = []
     lines: list[tuple[Any, ...]] = []
     for write, answer, number in writes:
@@ -179,10 +181,11 @@ def _write_cells(
             answer_id,
         )
         lines.append((*line, history_sum(line)))
-        cells.append(row)
+        (cells if place in last else fresh).append(row)
         last[place] = seq
         seq += 1
     write_rows(con, INSERT_HISTORY, lines)
+    write_rows(con, INSERT_CELL, fresh)
     write_rows(con, UPSERT_CELL, cells)
 
 
