@@ -130,6 +130,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # This process is ours: Arrow's own pool keeps freed memory (18 MB of 50,000 rows), the system's gives it back.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     for stream in (sys.stdout, sys.stderr):
         # A terminal without UTF-8, or a lone surrogate in somebody's key, must not end a command.
         if isinstance(stream, io.TextIOWrapper):

@@ -25,7 +25,7 @@ from inlay._version import __version__
 from inlay.errors import SpecError, TargetError
 
 ROW_GROUP = 65_536
-ROW_GROUP_BYTES = 128 * 1024 * 1024
+ROW_GROUP_BYTES = 16 * 1024 * 1024  # what a group holds in memory while it is gathered
 FORMATS = ("parquet", "csv", "jsonl")
 STDOUT = "-"
 LEFT_OVER_S = 3600.0

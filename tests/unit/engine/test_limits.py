@@ -186,3 +186,40 @@ def test_a_rate_learnt_from_429s_is_felt_for_slowly_and_forgotten_after_a_storm(
     clock.now += 20
     lane.failed(RateLimited("slow down"), clock.now)
     assert lane.requests.rate >= before * 0.65
+
+
+async def _kept():
+    clock = Clock()
+    lane = make(clock, concurrency=16, opening=False)
+    for number in range(16):
+        lane.add(number)
+    assert len(await handed_out(lane, 16)) == 16
+    full = lane.room
+    for _ in range(10):
+        lane.returned()
+    assert lane.room == full + 10
+    assert lane.active == 16
+    lane.add(16)
+    assert len(await handed_out(lane, 1)) == 0  # their places are free only once they are kept
+    for _ in range(10):
+        lane.finish()
+    await asyncio.sleep(0)
+    assert (lane.active, lane.back) == (7, 0)
+    assert lane.waiting == 0
+    lane.close()
+    await asyncio.sleep(0)
+
+
+def test_a_reply_that_is_being_kept_makes_room_for_a_claim_and_not_for_a_call():
+    asyncio.run(_kept())
+
+
+def test_a_lane_is_stocked_only_with_calls_that_are_ready():
+    clock = Clock()
+    lane = make(clock, concurrency=16, opening=False)
+    assert not lane.stocked
+    for number in range(16 + lane.ahead):
+        lane.add(number)
+    assert lane.stocked
+    lane.drain()
+    assert not lane.stocked
