@@ -203,6 +203,22 @@ def test_refreshing_pass_two_follows_into_pass_three_only_where_values_changed(s
         assert scene.calls_of() == 0
 
 
+def test_what_did_not_change_in_the_middle_is_still_read_at_the_end(chained: Scene) -> None:
+    """Pass 1 is refreshed; where its values stayed the same, pass 2 is left alone and pass 3 goes on reading it."""
+    passes = chained.three_passes()
+    passes[0]["prompt"] = "今 " + passes[0]["prompt"]
+    chained.declare(passes=passes)
+    report = chained.run(refresh=["stale"])
+    assert report.exit_code == 0
+    first, second, third = report.summary["passes"]
+    assert first["done"] == ROWS
+    assert second["unchanged"] > 0
+    assert second["done"] > 0
+    assert not third["skipped"]
+    assert third["unchanged"] + third["done"] == ROWS
+    assert chained.calls_of(refresh=["stale"]) == 0
+
+
 def test_a_changed_model_makes_answers_stale_not_new(filled: Scene) -> None:
     filled.declare(passes=[filled.one_pass(model="compatible:other")])
     assert project.plan(filled.file).passes[0].reasons[Reason.STALE] == ROWS

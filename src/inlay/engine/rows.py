@@ -12,7 +12,7 @@ from typing import Any
 
 from inlay.engine.passwork import PassWork
 from inlay.engine.tally import Tally
-from inlay.engine.work import Ask, Row, Target
+from inlay.engine.work import Answered, Ask, Row, Target
 from inlay.fingerprint import address, short_hash, upstream_hash
 from inlay.payload import decode_fields
 from inlay.planning.decide import CellFacts
@@ -128,6 +128,11 @@ def plan_cells(cells: Cells, row: Row, tally: Tally) -> Iterator[tuple[PassWork,
             if not part.rule.asks(reason):
                 row.state[part.index] = stored.state
                 counts.unchanged += 1
+                if stored.answer is not None and stored.answer.payload:
+                    # Later passes read what this one already knew.
+                    fields = decode_fields(stored.answer.payload)
+                    whole = stored.state is CellState.DONE
+                    row.answers[part.index] = Answered(fields, stored.answer.values_hash, whole)
                 if same and stored.answer is not None:
                     yield part, _touch(part, row, stored, hashed), None
                 continue
