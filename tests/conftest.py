@@ -10,6 +10,7 @@ import shutil
 import subprocess
 
 import pytest
+from hypothesis import settings
 
 
 def _can_mount() -> bool:
@@ -17,6 +18,11 @@ def _can_mount() -> bool:
         return False
     return subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
 
+
+# The same examples each time, so that a red test is the change's own; the long proofs (`make soak`) draw new ones.
+settings.register_profile("steady", derandomize=True)
+if "INLAY_SOAK" not in os.environ:
+    settings.load_profile("steady")
 
 # Marker -> what it needs, and whether this machine has it.
 _NEEDS = {"namespaces": ("unshare -rm (util-linux), as root or with user namespaces", _can_mount)}

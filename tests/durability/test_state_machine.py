@@ -158,6 +158,6 @@ TestMachine.settings = settings(
     deadline=None,
     database=None,
     print_blob=True,
-    derandomize=os.environ.get("INLAY_SEED") == "0",
+    derandomize="INLAY_SOAK" not in os.environ or os.environ.get("INLAY_SEED") == "0",
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
