@@ -14,6 +14,7 @@ import random
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,7 +51,8 @@ def count(short: int, soak: int) -> int:
 
 def seeded(name: str) -> random.Random:
     """Random choices that a printed seed brings back."""
-    seed = int(os.environ.get("INLAY_SEED") or random.SystemRandom().randrange(10**9))
+    drawn = random.SystemRandom().randrange(10**9) if SOAK else zlib.crc32(name.encode())
+    seed = int(os.environ.get("INLAY_SEED") or drawn)
     print(f"{name}: INLAY_SEED={seed}")
     return random.Random(seed)
 
