@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from inlay.types import (
+    Attempt,
     Budget,
     CallShape,
     CellEvent,
     Claim,
     ClaimResult,
     Completion,
+    Correction,
     HttpRequest,
     PassRecord,
     PassRef,
@@ -192,6 +194,25 @@ class Store(Protocol):
         answers, latency_ms (mean)."""
         ...
 
+    def attempts(self, fingerprints: Sequence[bytes]) -> list[Attempt]:
+        """The closed attempts for these addresses that are kept in detail, oldest first. For looking at single rows:
+        it may read the whole ledger."""
+        ...
+
+    # what people say
+
+    def correct(self, enrichment: str, corrections: Sequence[Correction]) -> None:
+        """Keep corrections; of several for one field of one row the last one counts. Atomic, durable, append-only:
+        an earlier one stays in the history. `at` of what is given is ignored: the store's clock sets it."""
+        ...
+
+    def corrections(
+        self, enrichment: str, *, keys: Sequence[str] | None = None, history: bool = False
+    ) -> list[Correction]:
+        """The corrections in force, oldest first (of all rows, or of these keys); with `history` every one ever made,
+        withdrawals included. Fast where there are none: a run asks for every batch of rows."""
+        ...
+
     # care
 
     def stats(self) -> dict[str, Any]:
@@ -211,7 +232,7 @@ class Store(Protocol):
         self, *, enrichment: str, pass_name: str | None = None, keys: Sequence[str] | None = None
     ) -> dict[str, int]:
         """Forget cells (and answers that only they referred to), so that they are new again. Destructive, atomic;
-        the next run pays for them. Counts of what went."""
+        the next run pays for them. Corrections stay. Counts of what went."""
         ...
 
 

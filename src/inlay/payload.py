@@ -3,8 +3,8 @@
     {"mood": {"v": "good", "c": 0.9, "e": ["so happy", "text", 10, 18]}, "stars": {"v": null, "n": "not_stated"}}
 
 What stays true: every field has "v"; a null "v" has "n" (the reason); "e" is [quote] where the quote was not found
-and [quote, source, start, end] where it was; "p" says why a value is invalid. Append-only: a reader accepts all
-that an earlier writer wrote.
+and [quote, source, start, end] where it was; "p" says why a value is invalid; "s" is "rule" or "human" where no
+model gave the value. Append-only: a reader accepts all that an earlier writer wrote.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def encode_fields(fields: Mapping[str, FieldAnswer]) -> bytes:
             )
         if answer.problem:
             parts["p"] = answer.problem
+        if answer.source is not None:
+            parts["s"] = answer.source
         out[name] = parts
     return orjson.dumps(out)
 
@@ -55,6 +57,7 @@ def decode_fields(payload: bytes) -> dict[str, FieldAnswer]:
             parts.get("c"),
             evidence,
             parts.get("p"),
+            parts.get("s"),
         )
     return out
 

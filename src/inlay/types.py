@@ -73,6 +73,7 @@ class FieldAnswer:
 
     `value` is JSON-shaped: str, int, float, bool, list or dict; dates and datetimes as ISO 8601 text.
     `confidence` is in 0..1, or None where it was not asked or not given. `problem` says why `invalid`.
+    `source` is "rule" or "human" where no model gave the value.
     """
 
     value: Any
@@ -80,6 +81,7 @@ class FieldAnswer:
     confidence: float | None = None
     evidence: Evidence | None = None
     problem: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +343,48 @@ class CellEvent:
     reason: str
     message: str
     answer_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One closed call for one address, as the ledger keeps it. Times are seconds since the epoch (UTC)."""
+
+    attempt_id: int
+    fingerprint: bytes
+    run_id: int
+    opened_at: float
+    closed_at: float
+    outcome: str
+    cost_nusd: int
+    estimated: bool
+    usage: Usage
+    model: str
+    latency_ms: int | None
+    answer_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A human's value for one field of one row: published in place of the model's, whatever is asked later.
+
+    `value` is JSON-shaped, as in FieldAnswer; a null has its `null_reason`. `withdrawn` takes the earlier correction
+    of this field back. `at` (seconds since the epoch, UTC) is set by the store.
+    """
+
+    pass_name: str
+    key: str
+    field: str
+    value: Any
+    null_reason: NullReason | None = None
+    note: str = ""
+    author: str = ""
+    withdrawn: bool = False
+    at: float = 0.0
+
+    @property
+    def answer(self) -> FieldAnswer:
+        """The same as a field of an answer."""
+        return FieldAnswer(self.value, self.null_reason, source="human")
 
 
 @dataclass(frozen=True, slots=True)
