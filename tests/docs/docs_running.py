@@ -16,11 +16,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from docs_pages import Block, Step, steps_of
 
 import inlay
+from inlay.errors import SpecError
 from inlay.providers.lexical import Lexical
 from inlay.spec.load import load_text
 from inlay.testing import SimRequest, Simulator
@@ -46,10 +46,11 @@ _VOLATILE = (
     (re.compile(r"\b\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?"), "<date>"),
     (re.compile(r"\b[0-9a-f]{8}-?[0-9a-f]{8,}\b"), "<hash>"),
 )
-_BASE: dict[str, Any] = {
-    "name": "example",
-    "source": {"files": "reviews.csv", "key": "id"},
-    "passes": [{"name": "read", "prompt": "{{ text }}", "fields": {"sentiment": "good|bad"}}],
+# What a part of a declaration is completed with, so that it can be loaded.
+_REST = {
+    "name": "name: example",
+    "source": "source: {files: reviews.csv, key: id}",
+    "passes": "passes: [{name: read, prompt: '{{ text }}', fields: {sentiment: good|bad}}]",
 }
 
 
@@ -154,11 +155,11 @@ class Pages:
         place.write_text(self._here(block.text), encoding="utf-8")
 
     def _load(self, block: Block) -> None:
-        from ruamel.yaml import YAML
-
-        whole = {**_BASE, **YAML(typ="safe").load(block.text)}
-        text = block.text if {"passes", "source", "name"} <= set(YAML(typ="safe").load(block.text)) else json.dumps(whole)
-        load_text(text, folder=self.folder, env={})
+        rest = [line for key, line in _REST.items() if not re.search(rf"^{key}:", block.text, re.MULTILINE)]
+        try:
+            load_text("\n".join([block.text, *rest]), folder=self.folder, env={})
+        except SpecError as error:
+            raise Differs(f"line {block.line}: {error}") from None
 
     def _console(self, block: Block, renew: bool) -> None:
         lines = block.text.splitlines()
@@ -191,9 +192,8 @@ class Pages:
         assert shell is not None
         assert shell.stdin is not None
         assert shell.stdout is not None
-        shell.stdin.write(
-            f"(exit ${{__last:-0}})\n{{\n{self._here(command)}\n}} < /dev/null\n__last=$?\nprintf '\\n{_DONE}%d\\n' $__last\n"
-        )
+        shell.stdin.write(f"(exit ${{__last:-0}})\n{{\n{self._here(command)}\n}} < /dev/null\n")
+        shell.stdin.write(f"__last=$?\nprintf '\\n{_DONE}%d\\n' $__last\n")
         shell.stdin.flush()
         lines: list[str] = []
         for line in shell.stdout:
@@ -217,7 +217,7 @@ class Pages:
         answer = json.loads(self._python.stdout.readline())
         if answer["error"]:
             raise Differs(f"line {block.line}: the block fails:\n{answer['error']}")
-        printed = [self._there(line.rstrip()) for line in answer["printed"].splitlines()]
+        printed = [self._there(line.rstrip()) for line in answer["printed"].rstrip().splitlines()]
         if shown is not None and not alike(shown.text.splitlines(), printed):
             if not renew:
                 step = Step("python", shown.text.splitlines(), shown.line, 0, 0)

@@ -79,8 +79,8 @@ def test_the_shell_and_the_folder_live_on(tmp_path: Path) -> None:
     running_of(
         page_of(
             "```sh", "export GREETING=hello", "mkdir -p sub", "cat > sub/a.txt <<'EOF'", "x", "EOF", "```",
-            "```console", "$ cd sub", "$ cat a.txt; \\", "  echo $GREETING", "x", "hello", "$ pwd", "/home/you/reviews/sub",
-            "```",
+            "```console", "$ cd sub", "$ cat a.txt; \\", "  echo $GREETING", "x", "hello", "$ pwd",
+            "/home/you/reviews/sub", "```",
         ),
         tmp_path,
     )  # fmt: skip
@@ -105,7 +105,7 @@ def test_files_are_written_and_declarations_loaded(tmp_path: Path) -> None:
                 "```yaml", "budget: {usd: 5, per: day}", "```"),
         tmp_path / "a",
     )  # fmt: skip
-    with pytest.raises(Exception, match="per"):
+    with pytest.raises(Differs, match="per"):
         running_of(page_of("```yaml", "budget: {usd: 5, per: dya}", "```"), tmp_path / "b")
     with pytest.raises(Differs, match="outside"):
         running_of(page_of("<!-- file: ../b.csv -->", "```csv", "id", "```"), tmp_path / "c")
@@ -145,7 +145,9 @@ def test_what_may_differ(expected: list[str], printed: list[str], same: bool) ->
     assert alike(expected, printed) is same
 
 
-@pytest.mark.parametrize("text", ["```console\n$ x\n", "```ruby\n1\n```\n", "  ```python\n1\n  ```\n", "```python {x}\n```\n"])
+@pytest.mark.parametrize(
+    "text", ["```console\n$ x\n", "```ruby\n1\n```\n", "  ```python\n1\n  ```\n", "```python {x}\n```\n"]
+)
 def test_a_fence_that_would_be_overlooked_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         blocks_of(text)
