@@ -40,6 +40,7 @@ JUDGE = PassPlan(
     output_tokens=0,
     cost_usd=0.0,
     worst_usd=0.0,
+    local=True,
 )
 
 

@@ -172,7 +172,7 @@ class Asking:
             error_kind=None if whole else reading.error_kind or "invalid_output",
             error_message=None if whole else reading.error_message,
             raw=None if whole else completion.text.encode("utf-8", "replace")[:RAW_CAP],
-            served_model=completion.served_model,
+            served_model=completion.served_model or part.model.name,
             usage=usage,
             cost_nusd=ask.cost_nusd,
             latency_ms=int(latency_s * 1000),

@@ -19,7 +19,7 @@ class PassPlan:
 
     `asked` cells would be worked on by this run (after `limit`); of these, `reused` have their answer in the store
     already. `distinct` inputs remain, one call each. `cost_usd` is None where the price is unknown, `worst_usd` is
-    what would be reserved. Tokens are estimates over all calls.
+    what would be reserved. Tokens are estimates over all calls. `local`: the model runs in this process.
     """
 
     name: str
@@ -32,11 +32,12 @@ class PassPlan:
     output_tokens: int
     cost_usd: float | None
     worst_usd: float | None
+    local: bool = False
 
     @property
     def calls(self) -> int:
         """Calls this pass would make if each is answered at the first try (local models make none)."""
-        return 0 if self.model.startswith("lexical") else self.distinct
+        return 0 if self.local else self.distinct
 
 
 @dataclass(frozen=True, slots=True)

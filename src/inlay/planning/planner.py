@@ -165,6 +165,7 @@ class Planner:
             output_tokens=figures.output_tokens,
             cost_usd=figures.cost_usd,
             worst_usd=figures.worst_usd,
+            local=part.pricing.free,
         )
 
     def _ancestors(self, index: int) -> list[int]:

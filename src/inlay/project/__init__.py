@@ -99,7 +99,7 @@ def status(declaration: Declaration) -> Status:
                     kinds=kinds,
                     stale=0 if pass_id is None else store.stale(pass_id, ref.recipe_id),
                     cost_usd=usd(sum(line["cost_nusd"] for line in ledger if line["pass"] == spec.name)),
-                    priced=price is not None,
+                    priced=price is not None or model.local is not None,
                     examples=tuple((cell.key, cell.reason, cell.message) for cell in failures),
                 )
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import inlay
 from inlay import registry
 from inlay.errors import SpecError
 from inlay.providers.openai_chat import CompatibleChat, OpenAIChat
@@ -83,3 +84,28 @@ def test_looking_at_the_registry_imports_no_adapter() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_model_of_a_third_party_inside_this_process_makes_no_call_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "parrot = thirdparty_model:Parrot\n")
+    (tmp_path / "thirdparty_model.py").write_text(
+        "import json\n"
+        "from inlay.types import Completion\n"
+        "class Parrot:\n"
+        "    name = 'parrot'\n"
+        "    def answerer(self, shape):\n"
+        "        return lambda record: Completion(json.dumps({'said': record['text'], 'nulls': []}))\n"
+    )
+    (tmp_path / "rows.csv").write_text("id,text\n1,こんにちは\n", encoding="utf-8")
+    (tmp_path / "inlay.yaml").write_text(
+        "name: parrot\nsource: {files: rows.csv, key: id}\nbudget: 1\n"
+        "passes: [{name: read, model: parrot, prompt: '{{ text }}', fields: {said: string}}]\n"
+    )
+    report = inlay.run(tmp_path / "inlay.yaml")
+    assert (report.plan.calls, report.plan.cost_usd, report.summary["answers"]) == (0, 0.0, 1)
+    assert inlay.project.show(tmp_path / "inlay.yaml")[0]["said"] == "こんにちは"
+    status = inlay.status(tmp_path / "inlay.yaml")
+    assert status.passes[0].priced
+    assert status.ledger[0]["model"] == "1"
