@@ -20,7 +20,6 @@ class PassTally:
     name: str
     planned: int = 0
     done: int = 0  # answered by a call of this run
-    ruled: int = 0  # every field given by a rule, without a call
     reused: int = 0  # an answer that was already there, or came for an identical input
     partial: int = 0
     failed: Counter[str] = field(default_factory=Counter)  # kind -> cells
@@ -28,6 +27,7 @@ class PassTally:
     unchanged: int = 0  # reached, and found to need nothing
     confidence_sum: float = 0.0
     confidence_n: int = 0
+    ruled: int = 0  # every field given by a rule, without a call
 
     @property
     def settled(self) -> int:
