@@ -78,9 +78,12 @@ def test_editing_a_rule_touches_only_the_rows_where_it_gives_something_else(rule
     assert {reason.value: n for reason, n in plan.passes[0].reasons.items() if n} == {"input_changed": 1, "cached": 3}
     assert ruled.calls_of() == 1
     declare(ruled, [COMPANY, PRICE])
+    plan = project.plan(ruled.file)
+    assert (plan.passes[0].asked, plan.passes[0].reused, plan.calls) == (1, 1, 0)
     assert ruled.calls_of() == 0  # the earlier answer to the earlier question is still there
     declare(ruled, [])
     assert ruled.calls_of() == 2  # rows 1 and 3 were never asked whole
+    assert project.verify(ruled.file) == []
 
 
 def test_the_first_rule_that_has_a_value_decides(ruled: Scene) -> None:
