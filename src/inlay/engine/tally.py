@@ -20,6 +20,7 @@ class PassTally:
     name: str
     planned: int = 0
     done: int = 0  # answered by a call of this run
+    ruled: int = 0  # every field given by a rule, without a call
     reused: int = 0  # an answer that was already there, or came for an identical input
     partial: int = 0
     failed: Counter[str] = field(default_factory=Counter)  # kind -> cells
@@ -31,7 +32,8 @@ class PassTally:
     @property
     def settled(self) -> int:
         """Cells that are through."""
-        return self.done + self.reused + self.partial + self.unchanged + self.failed.total() + self.skipped.total()
+        answered = self.done + self.ruled + self.reused + self.partial + self.unchanged
+        return answered + self.failed.total() + self.skipped.total()
 
 
 @dataclass(slots=True)
@@ -91,6 +93,7 @@ class Tally:
                     "pass": part.name,
                     "cells": part.planned,
                     "done": part.done,
+                    "ruled": part.ruled,
                     "reused": part.reused,
                     "unchanged": part.unchanged,
                     "partial": part.partial,
