@@ -17,9 +17,10 @@ from inlay.types import Reason
 class PassPlan:
     """One pass. `reasons` counts every selected row's cell under its one reason.
 
-    `asked` cells would be worked on by this run (after `limit`); of these, `reused` have their answer in the store
-    already. `distinct` inputs remain, one call each. `cost_usd` is None where the price is unknown, `worst_usd` is
-    what would be reserved. Tokens are estimates over all calls. `local`: the model runs in this process.
+    `asked` cells would be worked on by this run (after `limit`). Of these, rules answer `ruled` whole, and `reused`
+    have their answer in the store already. `distinct` inputs remain, one call each. `cost_usd` is None where the price
+    is unknown, `worst_usd` is what would be reserved. Tokens are estimates over all calls. `local`: the
+    model runs in this process.
     """
 
     name: str
@@ -32,6 +33,7 @@ class PassPlan:
     output_tokens: int
     cost_usd: float | None
     worst_usd: float | None
+    ruled: int = 0
     local: bool = False
 
     @property
