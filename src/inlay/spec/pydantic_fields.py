@@ -161,7 +161,7 @@ def _type(annotation: Any, said: _Said, path: str, above: tuple[type, ...]) -> d
         return _labels(get_args(annotation), said, path)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return _labels([member.value for member in annotation], said, path)
-    if is_pydantic_class(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {"type": "object", "fields": _fields(annotation, path, above)}
     if origin in _LISTS:
         return {"type": "list", "items": _item(annotation, path, above)}
@@ -169,7 +169,7 @@ def _type(annotation: Any, said: _Said, path: str, above: tuple[type, ...]) -> d
         f"{_name(annotation)} cannot be asked of a model",
         key=path,
         remedy=_REMEDIES.get(origin or annotation)
-        or "write str, int, float, bool, date, datetime, Literal, an Enum of texts, a list of these, or a pydantic class",
+        or "write str, int, float, bool, date, datetime, Literal, an Enum of texts, a list of them, or a class",
     )
 
 

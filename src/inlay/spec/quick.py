@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from inlay.errors import SpecError
+from inlay.errors import SourceError, SpecError
 from inlay.spec.columns import ROW_COLUMNS
 from inlay.spec.field_lines import raise_mistakes
 from inlay.spec.fields import FieldSpec
@@ -26,7 +26,7 @@ from inlay.spec.prompt import RESERVED, is_plain_name
 from inlay.spec.resolve import resolve
 from inlay.spec.sentences import translate
 
-PASS = "read"
+PASS_NAME = "read"
 # Names of columns that tell rows apart or say when and where, and are no text to judge by.
 _NOT_TEXT = re.compile(
     r"(?:.*[_ -])?(?:id|ids|key|uuid|guid|index|idx|hash|date|datetime|time|timestamp|url|uri|link|at)"
@@ -66,7 +66,7 @@ def quick_enrichment(given: Quick, columns: Mapping[str, str], folder: Path) -> 
         "source": {"files": given.files, "key": given.key or "*"},
         "passes": [
             {
-                "name": PASS,
+                "name": PASS_NAME,
                 "model": given.model,
                 "endpoint": given.endpoint,
                 "api_key_env": given.api_key_env,
@@ -126,7 +126,7 @@ def text_columns(columns: Mapping[str, str], key: Sequence[str] = ()) -> list[st
 
 
 def made_prompt(given: Quick, columns: Mapping[str, str]) -> str:
-    """A prompt from the fields' names and descriptions and the table's text columns. Raises SpecError for no columns."""
+    """A prompt from the fields' names and descriptions and the table's text columns. Raises SpecError for none."""
     names = text_columns(columns, given.key or ())
     if not names:
         raise SpecError("the table has no column to read", key="passes[0].prompt", remedy="give a prompt of your own")
@@ -159,7 +159,7 @@ def _literal(text: str) -> str:
     return _JINJA.sub("{ ", " ".join(text.split()))
 
 
-# --- mistakes in the words of the caller --------------------------------------------------------------------------------
+# --- mistakes in the words of the caller -----------------------------------------------------------------------------
 
 
 @contextmanager
@@ -167,6 +167,9 @@ def in_words_of(words: Mapping[str, str]) -> Iterator[None]:
     """Let mistakes name the caller's own words (`--key`) in place of the declaration's keys (`source.key[0]`)."""
     try:
         yield
+    except SourceError as error:
+        error.message = error.message.removeprefix("source.files: ")
+        raise
     except SpecError as error:
         raise _renamed(error, words).with_traceback(error.__traceback__) from error.__cause__
 

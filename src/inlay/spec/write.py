@@ -73,7 +73,7 @@ def _check(enrichment: Enrichment, text: str) -> None:
         raise SpecError("this cannot be said in a YAML file", key=name, remedy="keep it as an Enrichment in Python")
 
 
-# --- what is written ---------------------------------------------------------------------------------------------------
+# --- what is written -------------------------------------------------------------------------------------------------
 
 
 def _document(enrichment: Enrichment) -> dict[str, Any]:
@@ -85,9 +85,7 @@ def _document(enrichment: Enrichment) -> dict[str, Any]:
     for name in ("files", "key"):
         if not isinstance(source[name], str) and len(source[name]) == 1:
             source[name] = source[name][0]
-    data["passes"] = [
-        _pass(part, spec) for part, spec in zip(data["passes"], resolve(enrichment).passes, strict=True)
-    ]
+    data["passes"] = [_pass(part, spec) for part, spec in zip(data["passes"], resolve(enrichment).passes, strict=True)]
     if set(data.get("budget") or ()) == {"usd"}:
         data["budget"] = data["budget"]["usd"]
     return {name: value for name, value in data.items() if value not in ({}, None)}
@@ -119,9 +117,9 @@ def _field(data: dict[str, Any]) -> Any:
     out |= {name: value for name, value in data.items() if name != "type"}
     if out.keys() == {"type"}:
         return out["type"]
-    if out.keys() == {"values"} and all(_SIMPLE_LABEL.fullmatch(label) for label in out["values"]):
-        if len(out["values"]) > 1:
-            return "|".join(out["values"])
+    several = out.keys() == {"values"} and len(out["values"]) > 1
+    if several and all(_SIMPLE_LABEL.fullmatch(label) for label in out["values"]):
+        return "|".join(out["values"])
     for name, form in (("items", _field), ("fields", _fields)):
         if name in out:
             out[name] = form(out[name])
@@ -134,7 +132,7 @@ def _fields(data: dict[str, Any]) -> dict[str, Any]:
     return {name: _field(part) for name, part in data.items()}
 
 
-# --- how it is written -------------------------------------------------------------------------------------------------
+# --- how it is written -----------------------------------------------------------------------------------------------
 
 
 def _entry(name: str, value: Any, indent: str, path: str, notes: Mapping[str, str]) -> Iterator[str]:

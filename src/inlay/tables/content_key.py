@@ -30,12 +30,14 @@ def with_content_key(
     for name in columns:
         if name.casefold() == CONTENT_KEY:
             raise PlanError(
-                f"{title} has a column {name!r} already, so `key: \"*\"` cannot make one",
+                f'{title} has a column {name!r} already, so `key: "*"` cannot make one',
                 remedy=f"if it is the row's key, say so (key: {name}); otherwise rename it or name other key columns",
             )
     made = f"left(sha256({canonical_row_sql(columns)}), {_DIGITS})"
     try:
-        row = con.execute(f"SELECT count(*), count(DISTINCT hash(k)) FROM (SELECT {made} AS k FROM {relation})").fetchone()
+        row = con.execute(
+            f"SELECT count(*), count(DISTINCT hash(k)) FROM (SELECT {made} AS k FROM {relation})"
+        ).fetchone()
     except duckdb.Error as error:
         raise translate(error, title) from None
     assert row is not None
