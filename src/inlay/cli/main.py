@@ -18,7 +18,16 @@ import click
 from inlay._version import __version__
 from inlay.cli import options, screen
 from inlay.cli.words import escaped
-from inlay.errors import InlayError, PlanError, ProviderError, SourceError, SpecError, StoreError, TargetError
+from inlay.errors import (
+    InlayError,
+    Interrupted,
+    PlanError,
+    ProviderError,
+    SourceError,
+    SpecError,
+    StoreError,
+    TargetError,
+)
 
 WRONG, STOPPED, UNEXPECTED, PIPE_CLOSED = 2, 3, 70, 141
 
@@ -68,23 +77,38 @@ class Commands(click.Group):
             screen.let_go()
             ctx.exit(PIPE_CLOSED)
         except InlayError as error:
-            _say("error", str(error), *_safe(error))
+            code = WRONG if isinstance(error, SpecError | PlanError | SourceError) else STOPPED
+            if not _logged(ctx, error, code):
+                _say("error", str(error), *_safe(error))
             _trace_if_asked()
-            ctx.exit(WRONG if isinstance(error, SpecError | PlanError | SourceError) else STOPPED)
+            ctx.exit(code)
         except Exception as error:  # noqa: BLE001 (the outermost edge: whatever it is, the user gets a sentence)
             if options.is_interrupt(error):
                 _interrupted(ctx)
-            _say(
-                "error",
-                f"Inlay did not expect this: {type(error).__name__}: {error}",
-                "INLAY_TRACEBACK=1 shows where it happened; please report it. Everything answered is in the store.",
-            )
+            if not _logged(ctx, error, UNEXPECTED):
+                _say(
+                    "error",
+                    f"Inlay did not expect this: {type(error).__name__}: {error}",
+                    "INLAY_TRACEBACK=1 shows where it happened; please report it. Everything answered is in the store.",
+                )
             _trace_if_asked()
             ctx.exit(UNEXPECTED)
         return result
 
 
+def _logged(ctx: click.Context, error: Exception, code: int) -> bool:
+    """Write the error as a line of the log where that is what was asked for; False otherwise."""
+    if ctx.meta.get(options.LOG_FORMAT) != "json":
+        return False
+    from inlay.project.logs import RunLog
+
+    RunLog(sys.stderr).error(error, code)
+    return True
+
+
 def _interrupted(ctx: click.Context) -> NoReturn:
+    if _logged(ctx, Interrupted("interrupted", remedy="nothing was sent"), STOPPED):
+        ctx.exit(STOPPED)
     _say("interrupted", "Nothing was sent.")
     ctx.exit(STOPPED)
 

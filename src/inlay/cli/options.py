@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from inlay.spec.model import Enrichment
 
 DEFAULT_FILE = "inlay.yaml"
+# Where the command notes the form of its messages, for whoever writes its error.
+LOG_FORMAT = "inlay.log_format"
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -97,6 +99,23 @@ keys = click.option(
     help="Only this row; may be repeated. A key of several columns is a JSON list: '[\"JP\", 7]'.",
 )
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def _note_log_format(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    ctx.meta[LOG_FORMAT] = value
+    return value
+
+
+log_format = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    envvar="INLAY_LOG_FORMAT",
+    show_envvar=True,
+    is_eager=True,
+    callback=_note_log_format,
+    help="What is told while it runs, on standard error: words, or one JSON object a line (docs/logs.md).",
+)
 
 
 def load(file: str) -> Enrichment:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from inlay.cli import options
@@ -22,6 +24,8 @@ from inlay.cli import options
 @options.budget
 @click.option("--yes", is_flag=True, help="With --run: do not ask, even when it may cost more than 1 US dollar.")
 @options.as_json
+@click.option("--quiet", is_flag=True, help="Show nothing but errors.")
+@options.log_format
 @click.pass_context
 def retry(
     ctx: click.Context,
@@ -33,6 +37,8 @@ def retry(
     budget: float | None,
     yes: bool,
     as_json: bool,
+    quiet: bool,
+    log_format: str,
 ) -> None:
     """Make failed cells worth asking again.
 
@@ -58,9 +64,14 @@ def retry(
     total = sum(marked.values())
     parts = ", ".join(f"{words.escaped(name)} {words.count(number)}" for name, number in marked.items())
     said = f"{words.counted(total, 'cell')} will be asked again" + (f": {parts}" if total else "")
-    click.echo(said, err=run_now)
+    if run_now and log_format == "json":
+        from inlay.project.logs import RunLog
+
+        RunLog(sys.stderr, enrichment.name).write("cells_marked", {"marked": marked})
+    elif not quiet:
+        click.echo(said, err=run_now)
     if run_now:
-        order = run.Order(declaration, budget_usd=budget, yes=yes, as_json=as_json)
+        order = run.Order(declaration, budget_usd=budget, yes=yes, as_json=as_json, quiet=quiet, log_format=log_format)
         ctx.exit(run.carry_out(order, enrichment))
-    if total:
+    if total and not quiet:
         click.echo(f"next: {words.escaped(options.command_line('run', declaration))}")

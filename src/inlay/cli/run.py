@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from inlay.cli.progress import Progress
     from inlay.engine.events import Event
     from inlay.planning.plan import Plan
+    from inlay.project.logs import RunLog
     from inlay.project.report import Report
     from inlay.project.running import Gauges
     from inlay.spec.model import Enrichment
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--no-publish", is_flag=True, help="Keep the answers in the store; leave the output file alone.")
 @options.as_json
 @click.option("--quiet", is_flag=True, help="Show no plan, no progress and no summary: only errors.")
+@options.log_format
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -47,6 +49,7 @@ def run(
     no_publish: bool,
     as_json: bool,
     quiet: bool,
+    log_format: str,
 ) -> None:
     """Ask what needs an answer, keep it, write the table.
 
@@ -61,11 +64,12 @@ def run(
       inlay run reviews.yaml --budget 2.50
       inlay run --refresh stale --yes
       inlay run --json --quiet | jq .cost_usd
+      inlay run --yes --log-format json 2>> inlay.log
     """
     if dry_run:
         _dry_run(declaration, limit, refresh, as_json=as_json)
         return
-    order = Order(declaration, limit, refresh, budget, fresh_budget, yes, not no_publish, as_json, quiet)
+    order = Order(declaration, limit, refresh, budget, fresh_budget, yes, not no_publish, as_json, quiet, log_format)
     ctx.exit(carry_out(order, options.load(declaration)))
 
 
@@ -82,6 +86,7 @@ class Order:
     publish: bool = True
     as_json: bool = False
     quiet: bool = False
+    log_format: str = "text"
 
 
 def carry_out(order: Order, enrichment: Enrichment) -> int:
@@ -90,16 +95,18 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
     from inlay.cli import screen
     from inlay.cli.progress import Progress
     from inlay.errors import InlayError, Interrupted
+    from inlay.project.logs import RunLog
     from inlay.project.running import RunOptions
 
-    display = _Display(order, enrichment, Progress(quiet=order.quiet))
+    log = RunLog(sys.stderr, enrichment.name) if order.log_format == "json" else None
+    display = _Display(order, enrichment, Progress(quiet=order.quiet or log is not None), log)
     choices = RunOptions(
         limit=order.limit,
         refresh=project.refreshing(options.refreshing(order.refresh)),
         budget_usd=order.budget_usd,
         fresh_budget=order.fresh_budget,
         yes=order.yes,
-        confirm=display.confirm if options.on_terminal() else None,
+        confirm=display.confirm if log is None and options.on_terminal() else None,
         listener=display.listen,
         watch=display.watch,
         interrupts=True,
@@ -120,6 +127,8 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
         raise
     finally:
         display.progress.close()
+        if log is not None:
+            log.close()
     # The run is over and kept, whoever still reads: its exit code must say how it went.
     try:
         _sum_up(report, order, enrichment, display)
@@ -132,10 +141,11 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
 class _Display:
     """What a run says while it is going."""
 
-    def __init__(self, order: Order, enrichment: Enrichment, progress: Progress) -> None:
+    def __init__(self, order: Order, enrichment: Enrichment, progress: Progress, log: RunLog | None) -> None:
         self.order = order
         self.enrichment = enrichment
         self.progress = progress
+        self.log = log
         self.watching = False
         self._planned = False
 
@@ -159,6 +169,8 @@ class _Display:
     def watch(self, gauges: Gauges) -> None:
         """The run begins: from here on Ctrl-C is the run's own business."""
         self.watching = True
+        if self.log is not None:
+            self.log.watch(gauges)
         self.show_plan(gauges.plan)
         self.progress.watch(gauges)
 
@@ -167,6 +179,8 @@ class _Display:
         from inlay.cli import words
         from inlay.engine.events import BudgetWarning, Stopping
 
+        if self.log is not None:
+            self.log.listen(event)
         if isinstance(event, Stopping):
             calls = words.counted(self.progress.in_flight, "call")
             if event.kind == "interrupted":
@@ -199,5 +213,5 @@ def _sum_up(report: Report, order: Order, enrichment: Enrichment, display: _Disp
         screen.print_json(report.to_json())
     elif not order.quiet:
         draw_report.draw(screen.Page(), report, enrichment, order.file)
-    if report.stopped is not None:
+    if report.stopped is not None and display.log is None:
         click.echo(draw_report.stopped_line(report), err=True)

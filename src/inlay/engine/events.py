@@ -1,4 +1,4 @@
-"""What the engine tells its listener: rare, typed, and never the text of a record.
+"""What a run tells its listener: rare, typed, and never the text of a record.
 
 Frequent figures are not events: read them from the run's Tally whenever a display wants to draw. Names are stable;
 `name` is what structured logs carry.
@@ -6,9 +6,36 @@ Frequent figures are not events: read them from the run's Tally whenever a displ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlanned:
+    """The plan is made and allowed. Money is an estimate, None where a price is unknown; `worst_usd` is the most.
+
+    `rows` are taken up by this run, of `rows_selected`; `budget_usd` None: there is none.
+    """
+
+    name: ClassVar[str] = "run_planned"
+    rows_source: int
+    rows_selected: int
+    rows: int
+    cells: int
+    calls: int
+    cost_usd: float | None
+    worst_usd: float | None
+    budget_usd: float | None
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The run has its number in the store; calls follow, if there are any to make."""
+
+    name: ClassVar[str] = "run_started"
+    run: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +50,15 @@ class LaneOpened:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The run takes no new calls; what is in flight is being saved. `kind` is the RunStopped kind."""
+    """The run takes no new calls; what is in flight is being saved. `kind` is the RunStopped kind.
+
+    `cause` is the kind of the provider's error where that is what stops it, else empty.
+    """
 
     name: ClassVar[str] = "run_stopping"
     kind: str
     message: str
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +70,36 @@ class BudgetWarning:
     cap_usd: float
 
 
-Event: TypeAlias = LaneOpened | Stopping | BudgetWarning
+@dataclass(frozen=True, slots=True)
+class FirstFailure:
+    """A cell of this pass failed in a kind that no cell of it had failed in during this run."""
+
+    name: ClassVar[str] = "first_failure"
+    pass_name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class TablePublished:
+    """The table is at its place, whole."""
+
+    name: ClassVar[str] = "table_published"
+    path: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The run is over, and its table written if there was one to write. `summary` is `Tally.summary()`."""
+
+    name: ClassVar[str] = "run_finished"
+    outcome: str
+    exit_code: int
+    seconds: float
+    summary: Mapping[str, Any]
+
+
+Event: TypeAlias = (
+    RunPlanned | RunStarted | LaneOpened | BudgetWarning | FirstFailure | Stopping | TablePublished | RunFinished
+)
 Listener: TypeAlias = Callable[[Event], None]

@@ -29,7 +29,7 @@ from inlay.engine.settling import Failure, Settling
 from inlay.engine.tally import PassTally, Tally
 from inlay.engine.work import Ask, Row, Target
 from inlay.engine.writer import Writer
-from inlay.errors import BudgetReached, InvalidRequest, RunStopped, StoreError
+from inlay.errors import BudgetReached, InlayError, InvalidRequest, RunStopped, StoreError
 from inlay.spec.model import Enrichment
 from inlay.types import (
     Budget,
@@ -153,7 +153,8 @@ class Runner:
         """End the run cleanly: nothing new leaves, what is in flight is kept. The first reason counts."""
         if self.stopping is None:
             self.stopping = error
-            self._listener(Stopping(error.kind, error.message))
+            cause = error.__cause__
+            self._listener(Stopping(error.kind, error.message, cause.kind if isinstance(cause, InlayError) else ""))
         self._idle.set()
 
     def _open_lanes(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inlay.engine.events import BudgetWarning, Listener
+from inlay.engine.events import BudgetWarning, FirstFailure, Listener
 from inlay.engine.given import RULE
 from inlay.engine.passwork import PassWork
 from inlay.engine.rows import Cells
@@ -166,6 +166,8 @@ class Settling:
             tally.partial += 1
         else:
             tally.failed[kind] += 1
+            if tally.failed[kind] == 1:
+                self._listener(FirstFailure(part.name, kind))
         self._step(row)
 
     async def rule(self, ask: Ask) -> None:

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inlay.engine.events import Listener
+from inlay.engine.events import Listener, RunFinished, RunPlanned, RunStarted, TablePublished
 from inlay.engine.passwork import PassWork
 from inlay.engine.tally import Tally
 from inlay.engine.work import Answered, Row
@@ -30,7 +30,7 @@ from inlay.project.publishing import publish
 from inlay.project.report import Report
 from inlay.project.session import Session
 from inlay.spec.model import Enrichment
-from inlay.types import NANO, Budget, Reason, RunRecord
+from inlay.types import NANO, Budget, Reason, RunRecord, usd
 
 # Without a budget, a run estimated above this asks first.
 ASK_ABOVE_USD = 1.0
@@ -84,6 +84,7 @@ def run_session(session: Session, options: RunOptions) -> Report:
     from inlay.stores.liveness import new_runner
 
     started = time.monotonic()
+    tell = options.listener or (lambda event: None)
     budget = _budget(session.enrichment, options.budget_usd)
     session.check()
     refs = session.register()
@@ -93,8 +94,10 @@ def run_session(session: Session, options: RunOptions) -> Report:
     try:
         plan = planner.plan
         _may_spend(session, plan, budget, options)
+        tell(_planned(plan, budget))
         runner = new_runner()
         record = store.begin_run(session.enrichment.name, runner=runner, fresh_budget=options.fresh_budget)
+        tell(RunStarted(record.run_id))
         outcome = "stopped: error"
         summary: Mapping[str, Any] = {}
         stopped: RunStopped | None = None
@@ -129,7 +132,24 @@ def run_session(session: Session, options: RunOptions) -> Report:
         path = session.target(session.enrichment.output.files)
         rows = publish(session, refs, path)
         report = replace(report, published=str(path), published_rows=rows)
-    return replace(report, seconds=time.monotonic() - started)
+        tell(TablePublished(str(path), rows))
+    report = replace(report, seconds=time.monotonic() - started)
+    tell(RunFinished(outcome, report.exit_code, round(report.seconds, 3), summary))
+    return report
+
+
+def _planned(plan: Plan, budget: Budget | None) -> RunPlanned:
+    return RunPlanned(
+        rows_source=plan.rows_source,
+        rows_selected=plan.rows_selected,
+        rows=plan.rows_taken,
+        cells=sum(part.asked for part in plan.passes),
+        calls=plan.calls,
+        cost_usd=plan.cost_usd,
+        worst_usd=plan.worst_usd,
+        budget_usd=None if budget is None else usd(budget.cap_nusd),
+        models=tuple(dict.fromkeys(part.model for part in plan.passes)),
+    )
 
 
 def _budget(enrichment: Enrichment, override_usd: float | None) -> Budget | None:
