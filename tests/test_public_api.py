@@ -13,6 +13,7 @@ import inlay
 
 PINNED = {
     "Enrichment",
+    "Explanation",
     "FieldSpec",
     "InlayError",
     "PassSpec",
@@ -28,6 +29,7 @@ PINNED = {
     "StoreError",
     "TargetError",
     "__version__",
+    "explain",
     "export",
     "load",
     "plan",

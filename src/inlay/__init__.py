@@ -30,7 +30,8 @@ if TYPE_CHECKING:
         TargetError,
     )
     from inlay.planning.plan import Plan
-    from inlay.project import export, plan, retry, run, status
+    from inlay.project import explain, export, plan, retry, run, status
+    from inlay.project.explanation import Explanation
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
     from inlay.spec.fields import FieldSpec
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Enrichment",
+    "Explanation",
     "FieldSpec",
     "InlayError",
     "PassSpec",
@@ -54,6 +56,7 @@ __all__ = [
     "StoreError",
     "TargetError",
     "__version__",
+    "explain",
     "export",
     "load",
     "plan",
@@ -64,6 +67,7 @@ __all__ = [
 
 _HOME = {
     "Enrichment": "inlay.spec.model",
+    "Explanation": "inlay.project.explanation",
     "FieldSpec": "inlay.spec.fields",
     "InlayError": "inlay.errors",
     "PassSpec": "inlay.spec.model",
@@ -78,6 +82,7 @@ _HOME = {
     "Status": "inlay.project.report",
     "StoreError": "inlay.errors",
     "TargetError": "inlay.errors",
+    "explain": "inlay.project",
     "export": "inlay.project",
     "load": "inlay.spec.load",
     "plan": "inlay.project",

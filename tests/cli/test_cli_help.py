@@ -36,6 +36,7 @@ def test_the_commands_are_listed_in_the_order_of_use() -> None:
         "inlay run",
         "inlay show",
         "inlay status",
+        "inlay explain",
         "inlay retry",
         "inlay export",
         "inlay store",

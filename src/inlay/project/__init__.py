@@ -15,13 +15,14 @@ from inlay.types import usd
 
 if TYPE_CHECKING:
     from inlay.planning.plan import Plan
+    from inlay.project.explanation import Explanation
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
     from inlay.spec.model import Enrichment
 
     Declaration = str | Path | Enrichment
 
-__all__ = ["clear", "export", "plan", "prune", "retry", "run", "show", "stats", "status", "verify"]
+__all__ = ["clear", "explain", "export", "plan", "prune", "retry", "run", "show", "stats", "status", "verify"]
 
 
 def plan(declaration: Declaration, *, limit: int | None = None, refresh: Sequence[str] = ()) -> Plan:
@@ -160,6 +161,20 @@ def show(declaration: Declaration, *, limit: int = 10) -> list[dict[str, Any]]:
     with Session(declaration) as session:
         session.check()
         return first_rows(session, session.refs(), limit)
+
+
+def explain(declaration: Declaration, key: Any, *, prompt: bool = False) -> Explanation:
+    """One row's whole story: each pass's state and reason, what changed, values, evidence, attempts, earlier answers.
+
+    `key` is the value of the key column, or a list of values where the key has several columns. With `prompt`, each
+    pass holds the exact request that would be sent. Pays nothing, writes nothing. Raises SpecError for a key that is
+    neither in the source nor in the store; it names the nearest ones.
+    """
+    from inlay.project.explaining import explain_row
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return explain_row(session, key, prompt=prompt)
 
 
 def stats(declaration: Declaration) -> dict[str, Any]:
