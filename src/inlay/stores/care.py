@@ -1,7 +1,8 @@
 """Looking after an SQL store: its size, and how answers leave it.
 
-What stays true: only `prune` and `clear` ever delete, each in one transaction; sums of money outlive every detail;
-a cell that stays never loses the answer it refers to; the lines of a cell's history stay linked.
+What stays true: only `prune` and `clear` ever delete answers, each in one transaction; sums of money outlive every
+detail, and what people said outlives everything; a cell that stays never loses the answer it refers to; the lines of
+a cell's history stay linked.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from inlay.errors import StoreError
 from inlay.stores import rows
 from inlay.stores.ledger import SUM_ATTEMPTS
 
-TABLES = ("passes", "recipes", "runs", "runners", "leases", "attempts", "answers", "cells", "history")
+TABLES = ("passes", "recipes", "runs", "runners", "leases", "attempts", "answers", "cells", "history", "corrections")
 
 _OF_ENRICHMENT = "run_id IN (SELECT run_id FROM runs WHERE enrichment = ?)"
 

@@ -74,6 +74,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "key TEXT NOT NULL, at BIGINT NOT NULL, run_id INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, "
         "message TEXT NOT NULL, answer_id BIGINT, check_sum BIGINT NOT NULL)",
     ),
+    (  # 2
+        # `value` is JSON. The pass is named, not numbered: people may speak before anything was asked.
+        "CREATE TABLE corrections (correction_id INTEGER NOT NULL PRIMARY KEY, enrichment TEXT NOT NULL, "
+        "pass_name TEXT NOT NULL, key TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, null_reason TEXT, "
+        "note TEXT NOT NULL, author TEXT NOT NULL, withdrawn INTEGER NOT NULL, at BIGINT NOT NULL, "
+        "check_sum BIGINT NOT NULL)",
+        "CREATE INDEX corrections_by_row ON corrections (enrichment, key)",
+        "INSERT INTO counters VALUES ('correction', 0)",
+    ),
 )
 
 
