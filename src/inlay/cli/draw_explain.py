@@ -272,7 +272,7 @@ def _attempt(call: Mapping[str, Any]) -> list[str]:
         words.count(call["input_tokens"]),
         words.count(call["output_tokens"]),
         words.dollars(call["cost_usd"]) + (" at most" if call["estimated"] else ""),
-        "–" if not took else words.duration(took / 1000),
+        "–" if took is None else words.duration(took / 1000),
     ]
 
 
