@@ -11,15 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from inlay.errors import SpecError
 from inlay.payload import decode_fields
 from inlay.project.corrected import Corrected, Corrections, Fix
-from inlay.project.fixes import Values, find_field
+from inlay.project.fixes import Fields, Values
 from inlay.project.keys import no_such_row, shown_key, stored_key
 from inlay.project.session import Session
 from inlay.spec.model import PassSpec
-from inlay.spec.problems import MAX_PROBLEMS
+from inlay.spec.problems import MAX_PROBLEMS, show_text
 from inlay.tables.keys import missing_keys, nearest_keys
 from inlay.tables.sql import connect
 from inlay.types import Correction, FieldAnswer
@@ -39,43 +40,30 @@ def correct_rows(session: Session, fixes: Iterable[Fix]) -> Corrections:
     found, problems = _checked(session, wanted)
     _raise_any(wanted, problems)
     enrichment = session.enrichment
-    keys = list(dict.fromkeys(correction.key for correction in found))
-    in_force = {_place(one): one for one in session.store().corrections(enrichment.name, keys=keys)} if keys else {}
-    for fix, correction in zip(wanted, found, strict=True):
-        if correction.withdrawn and _place(correction) not in in_force:
-            message = f"{_what(session, correction)} has no correction that could be withdrawn"
-            problems.append(SpecError(message, file=fix.file, line=fix.line, remedy="`inlay corrections` lists them"))
-    _raise_any(wanted, problems)
-    new = [one for one in found if replace(in_force.get(_place(one), _NONE), at=0.0) != one]
+    in_force = {_place(one): one for one in _in_force(session, [one.key for one in found])}
+    new = {_place(one): one for one in found if replace(in_force.get(_place(one), _NONE), at=0.0) != one}
     if new:
-        session.store(write=True).correct(enrichment.name, new)
-    changed = {_place(one) for one in new}
-    lines = [
-        replace(line, new=(line.pass_name, line.key, line.field) in _shown_places(session, changed))
-        for line in _beside(session, found, set())
-    ]
-    return Corrections(enrichment.name, lines)
+        session.store(write=True).correct(enrichment.name, list(new.values()))
+    beside = zip(found, _beside(session, found, set()), strict=True)
+    return Corrections(enrichment.name, [replace(line, new=_place(one) in new) for one, line in beside])
 
 
 _NONE = Correction("", "", "", None)
-
-
-def _shown_places(session: Session, places: Iterable[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
-    return {(name, shown_key(session.enrichment, key), field) for name, key, field in places}
 
 
 def _place(correction: Correction) -> tuple[str, str, str]:
     return correction.pass_name, correction.key, correction.field
 
 
-def _what(session: Session, correction: Correction) -> str:
-    return f"{correction.pass_name}.{correction.field} of row {shown_key(session.enrichment, correction.key)!r}"
+def _in_force(session: Session, keys: Iterable[str]) -> list[Correction]:
+    asked = list(dict.fromkeys(keys))
+    return session.store().corrections(session.enrichment.name, keys=asked) if asked else []
 
 
 def _checked(session: Session, fixes: Sequence[Fix]) -> tuple[list[Correction], list[SpecError]]:
     """The corrections that the fixes are, and every mistake in them."""
     enrichment = session.enrichment
-    values = Values()
+    fields, values = Fields(enrichment), Values()
     found: list[Correction] = []
     problems: list[SpecError] = []
     firsts: dict[tuple[str, str, str], tuple[Correction, Fix]] = {}
@@ -85,14 +73,17 @@ def _checked(session: Session, fixes: Sequence[Fix]) -> tuple[list[Correction], 
         try:
             key = stored_key(enrichment, fix.key)
             shown = shown_key(enrichment, key)
-            places.setdefault(key, fix)
-            spec, field = find_field(enrichment, fix.field)
-            value, reason = (None, None) if fix.withdrawn else values.read(spec, field, fix)
-            correction = Correction(spec.name, key, field, value, reason, fix.note, fix.author, fix.withdrawn)
+            if fix.withdrawn:
+                correction = _withdrawal(session, fields, key, fix)
+            else:
+                places.setdefault(key, fix)
+                spec, field = fields.find(fix.field)
+                value, reason = values.read(spec, field, fix)
+                correction = Correction(spec.name, key, field, value, reason, fix.note, fix.author)
             first, where = firsts.setdefault(_place(correction), (correction, fix))
-            if (first.value, first.null_reason, first.withdrawn) != (value, reason, fix.withdrawn):
+            if _said(first) != _said(correction):
                 line = f" (before in line {where.line})" if where.line is not None else ""
-                raise SpecError(f"{field} is corrected twice, differently{line}", remedy="keep one of the two")
+                raise SpecError(f"{fix.field} is corrected twice, differently{line}", remedy="keep one of the two")
             found.append(correction)
         except SpecError as error:
             problems.append(_placed(error, fix, shown))
@@ -100,6 +91,23 @@ def _checked(session: Session, fixes: Sequence[Fix]) -> tuple[list[Correction], 
                 break
     problems += _missing(session, places)
     return found, problems
+
+
+def _said(correction: Correction) -> tuple[Any, ...]:
+    return correction.value, correction.null_reason, correction.withdrawn
+
+
+def _withdrawal(session: Session, fields: Fields, key: str, fix: Fix) -> Correction:
+    """What takes a correction back, even one whose row or field is gone."""
+    there = {f"{one.pass_name}.{one.field}": one for one in _in_force(session, [key])}
+    meant = fields.meant(fix.field) or [path for path, one in there.items() if fix.field in (path, one.field)]
+    found = [there[path] for path in meant if path in there]
+    if len(found) == 1:
+        return Correction(found[0].pass_name, key, found[0].field, None, None, fix.note, fix.author, withdrawn=True)
+    if found:
+        raise SpecError(f"`{fix.field}` is corrected in several passes", remedy=f"write one of: {', '.join(meant)}")
+    listed = f"corrected are: {', '.join(there)}" if there else "no field of this row is corrected"
+    raise SpecError(f"`{show_text(fix.field)}` has no correction that could be taken back", remedy=listed)
 
 
 def _placed(error: SpecError, fix: Fix, key: str) -> SpecError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,20 +32,38 @@ _BESIDE = ("note", "by", "null_reason")
 _WORDS_SHOWN = 300
 
 
-def find_field(enrichment: Enrichment, name: str) -> tuple[PassSpec, str]:
-    """The pass and field that a name means: `pass.field`, a column of the table, or a field's name if only one pass
-    has it. SpecError with the choices otherwise."""
-    by_path = {f"{spec.name}.{field}": (spec, field) for spec in enrichment.passes for field in spec.fields}
-    by_column = {f"{spec.prefix}{field}": (spec, field) for spec, field in by_path.values()}
-    if (found := by_path.get(name) or by_column.get(name)) is not None:
-        return found
-    named = [path for path, (_, field) in by_path.items() if field == name]
-    if len(named) == 1:
-        return by_path[named[0]]
-    if named:
-        raise SpecError(f"`{name}` is a field of several passes", remedy=f"write one of: {', '.join(named)}")
-    known = dict.fromkeys((*by_column, *(field for _, field in by_path.values()), *by_path))
-    raise SpecError(f"there is no field `{show_text(name)}`", remedy=suggest(name, known, what="fields"))
+class Fields:
+    """The fields of a declaration by all their names."""
+
+    def __init__(self, enrichment: Enrichment) -> None:
+        self._by_path = {f"{spec.name}.{field}": (spec, field) for spec in enrichment.passes for field in spec.fields}
+        self._by_column = {f"{spec.prefix}{field}": (spec, field) for spec, field in self._by_path.values()}
+        self._by_name: dict[str, list[str]] = {}
+        for path, (_, field) in self._by_path.items():
+            self._by_name.setdefault(field, []).append(path)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the table that hold values."""
+        return list(self._by_column)
+
+    def meant(self, name: str) -> list[str]:
+        """What a name may mean, as `pass.field`: itself, a column of the table, or else every field of that name."""
+        if name in self._by_path:
+            return [name]
+        if (found := self._by_column.get(name)) is not None:
+            return [f"{found[0].name}.{found[1]}"]
+        return self._by_name.get(name, [])
+
+    def find(self, name: str) -> tuple[PassSpec, str]:
+        """The pass and field that a name means. SpecError with the choices where that is not one."""
+        meant = self.meant(name)
+        if len(meant) == 1:
+            return self._by_path[meant[0]]
+        if meant:
+            raise SpecError(f"`{name}` is a field of several passes", remedy=f"write one of: {', '.join(meant)}")
+        known = dict.fromkeys((*self._by_column, *self._by_name, *self._by_path))
+        raise SpecError(f"there is no field `{show_text(name)}`", remedy=suggest(name, known, what="fields"))
 
 
 class Values:
@@ -140,36 +159,47 @@ def read_fixes(enrichment: Enrichment, path: str | Path, *, note: str = "", auth
     a line has none. Raises SpecError for a column that is none of these, SourceError for a file that cannot be read.
     """
     file = RecordFile(path)
+    layouts: dict[tuple[str, ...], _Layout] = {}
+    known = Fields(enrichment)
     if file.columns is not None:
-        _roles(enrichment, file.columns, file.name, 1)
+        _layout(enrichment, known, file.columns, file.name, 1)
     for line, record in file.records():
-        long, fields = _roles(enrichment, record, file.name, line)
-        key = [record.get(name) for name in enrichment.source.key]
-        note_, by = (record.get(name) if name not in fields else None for name in ("note", "by"))
+        names = tuple(record)
+        layout = layouts.get(names)
+        if layout is None:
+            layout = layouts[names] = _layout(enrichment, known, names, file.name, line)
+        beside = {name: _text(record.get(name)) for name in layout.beside}
         shared: dict[str, Any] = {
-            "key": key,
-            "note": note if note_ is None else str(note_),
-            "author": author if by is None else str(by),
+            "key": [record[name] for name in enrichment.source.key],
+            "note": beside.get("note") or note,
+            "author": beside.get("by") or author,
             "file": file.name,
             "line": line,
         }
-        if long:
-            reason = record.get("null_reason")
+        if layout.long:
             yield Fix(
-                field="" if record["field"] is None else str(record["field"]),
-                value=record["value"],
-                null_reason=None if reason is None else str(reason),
-                **shared,
+                field=_text(record["field"]), value=record["value"], null_reason=beside.get("null_reason"), **shared
             )
             continue
-        for name in fields:
+        for name in layout.fields:
             if record[name] is not None and record[name] != "":
                 yield Fix(field=name, value=record[name], **shared)
 
 
-def _roles(enrichment: Enrichment, columns: Any, file: str, line: int) -> tuple[bool, Sequence[str]]:
-    """Whether a line is one fix (`field`, `value`), and otherwise which of its columns are fields."""
-    names = list(columns)
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What the columns of a line are: one fix (`long`: field and value), or `fields`; and what goes along."""
+
+    long: bool
+    fields: tuple[str, ...]
+    beside: tuple[str, ...]
+
+
+def _layout(enrichment: Enrichment, known: Fields, names: Sequence[str], file: str, line: int) -> _Layout:
     key = enrichment.source.key
     for name in key:
         if name not in names:
@@ -177,31 +207,25 @@ def _roles(enrichment: Enrichment, columns: Any, file: str, line: int) -> tuple[
                 f"the key column `{show_text(name)}` is missing",
                 file=file,
                 line=line,
-                remedy=suggest(name, names, what="it has") or "the file has no columns",
+                remedy=suggest(name, names, what="there are") or "the line is empty",
             )
     long = "field" in names and "value" in names
+    allowed = _BESIDE if long else _BESIDE[:2]
     fields: list[str] = []
+    beside: list[str] = []
     for name in names:
-        if name in key or (long and name in ("field", "value", *_BESIDE)):
+        if name in key or (long and name in ("field", "value")):
             continue
-        try:
-            if long:
-                raise SpecError("")
-            find_field(enrichment, name)
-        except SpecError as error:
-            if not long and name in _BESIDE[:2]:
-                continue
-            if "several passes" in error.message:
-                raise SpecError(f"column {error.message}", file=file, line=line, remedy=error.remedy) from None
-            raise _unknown(enrichment, name, long, file, line) from None
-        fields.append(name)
-    return long, fields
-
-
-def _unknown(enrichment: Enrichment, name: str, long: bool, file: str, line: int) -> SpecError:
-    known = list(_BESIDE) if long else [f"{spec.prefix}{field}" for spec in enrichment.passes for field in spec.fields]
-    if not long:
-        known += _BESIDE[:2]
-    meant = nearest(name, known)
-    remedy = f"did you mean `{show_text(meant)}`?" if meant else "take it out: only the key and what is corrected stay"
-    return SpecError(f"column `{show_text(name)}` is no field of the passes", file=file, line=line, remedy=remedy)
+        meant = [] if long else known.meant(name)
+        if len(meant) == 1:
+            fields.append(name)
+        elif name in allowed and not meant:
+            beside.append(name)
+        elif meant:
+            remedy = f"name the column one of: {', '.join(meant)}"
+            raise SpecError(f"column `{name}` is a field of several passes", file=file, line=line, remedy=remedy)
+        else:
+            near = nearest(name, [*([] if long else known.columns), *allowed])
+            remedy = f"did you mean `{show_text(near)}`?" if near else "take it out: key and corrections alone stay"
+            raise SpecError(f"column `{show_text(name)}` is no field", file=file, line=line, remedy=remedy)
+    return _Layout(long, tuple(fields), tuple(beside))
