@@ -13,6 +13,7 @@ import inlay
 
 PINNED = {
     "Enrichment",
+    "Explanation",
     "FieldSpec",
     "InlayError",
     "PassSpec",
@@ -27,6 +28,7 @@ PINNED = {
     "aenrich",
     "arun",
     "enrich",
+    "explain",
     "export",
     "load",
     "plan",

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from inlay.errors import InlayError, ProviderError, RunStopped, SpecError
     from inlay.planning.plan import Plan
-    from inlay.project import arun, export, plan, retry, run, status
+    from inlay.project import arun, explain, export, plan, retry, run, status
     from inlay.project.enriching import aenrich, enrich
+    from inlay.project.explanation import Explanation
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
     from inlay.spec.fields import FieldSpec
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Enrichment",
+    "Explanation",
     "FieldSpec",
     "InlayError",
     "PassSpec",
@@ -46,6 +48,7 @@ __all__ = [
     "aenrich",
     "arun",
     "enrich",
+    "explain",
     "export",
     "load",
     "plan",
@@ -56,6 +59,7 @@ __all__ = [
 
 _HOME = {
     "Enrichment": "inlay.spec.model",
+    "Explanation": "inlay.project.explanation",
     "FieldSpec": "inlay.spec.fields",
     "InlayError": "inlay.errors",
     "PassSpec": "inlay.spec.model",
@@ -69,6 +73,7 @@ _HOME = {
     "aenrich": "inlay.project.enriching",
     "arun": "inlay.project",
     "enrich": "inlay.project.enriching",
+    "explain": "inlay.project",
     "export": "inlay.project",
     "load": "inlay.spec.load",
     "plan": "inlay.project",

@@ -108,6 +108,35 @@ def canonical(values: Iterable[Any]) -> bytes:
     return b"".join(parts)
 
 
+def read_canonical(data: bytes) -> tuple[tuple[tuple[str, str] | None, ...], ...]:
+    """The inverse of `canonical`: (class tag, text) of each value, None for null.
+
+    One group of values, and a second one where the input goes on, after a `|`, with what it reads of earlier passes.
+    ValueError for bytes that `canonical` did not make.
+    """
+    groups: list[list[tuple[str, str] | None]] = [[]]
+    at = 0
+    while at < len(data):
+        mark = data[at : at + 1]
+        at += 1
+        if mark == b"|":
+            groups.append([])
+            continue
+        if mark == b"_":
+            groups[-1].append(None)
+        else:
+            colon = data.find(b":", at)
+            digits = data[at:colon] if colon > 0 else b""
+            if mark not in (b"s", b"n", b"b", b"d", b"t", b"x") or not digits.isdigit():
+                raise ValueError(f"not a canonical input, at byte {at - 1}")
+            at = colon + 1 + int(digits)
+            groups[-1].append((mark.decode(), data[colon + 1 : at].decode("utf-8", "surrogatepass")))
+        if data[at : at + 1] != b";":
+            raise ValueError(f"not a canonical input, at byte {at}")
+        at += 1
+    return tuple(tuple(group) for group in groups)
+
+
 def key_text(values: Sequence[Any]) -> str | None:
     """A row key as one text: the SQL twin is `key_sql`. None where a part is None: such a row cannot be kept.
 

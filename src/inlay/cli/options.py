@@ -138,43 +138,16 @@ def command_line(verb: str, file: str, *more: str) -> str:
 
 def stored_keys(enrichment: Enrichment, given: Sequence[str]) -> list[str]:
     """Keys as the store writes them. SpecError for one that does not fit the declaration's key columns."""
-    import json
+    from inlay.project.keys import parsed_key
 
-    from inlay.fingerprint import key_text
-
-    columns = enrichment.source.key
-    if len(columns) == 1:
-        return list(given)
-    out = []
-    for text in given:
-        try:
-            parts = json.loads(text)
-        except ValueError:
-            parts = None
-        key = key_text(parts) if isinstance(parts, list) and len(parts) == len(columns) else None
-        if key is None:
-            raise SpecError(
-                f"{text!r} is not a key of the columns {', '.join(columns)}",
-                key="--key",
-                remedy=f"write a JSON list of {len(columns)} values, for example '[\"JP\", 7]'",
-            )
-        out.append(key)
-    return out
+    return [parsed_key(enrichment, text) for text in given]
 
 
 def shown_key(enrichment: Enrichment, key: str) -> str:
     """A key as `--key` takes it."""
-    import json
+    from inlay.project import keys
 
-    from inlay.fingerprint import key_parts
-
-    columns = len(enrichment.source.key)
-    if columns == 1:
-        return key
-    try:
-        return json.dumps(key_parts(key, columns), ensure_ascii=False)
-    except ValueError:  # the declaration's key has changed since
-        return key
+    return keys.shown_key(enrichment, key)
 
 
 def is_interrupt(error: BaseException) -> bool:

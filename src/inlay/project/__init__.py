@@ -6,7 +6,7 @@ Heavy rooms are imported when a verb needs them, so that `inlay --help` stays fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,30 @@ from inlay.types import usd
 if TYPE_CHECKING:
     from inlay.planning.plan import Plan
     from inlay.project.bars import Shown
+    from inlay.project.corrected import Corrections, Fix
+    from inlay.project.explanation import Explanation
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
     from inlay.spec.model import Enrichment
 
     Declaration = str | Path | Enrichment
 
-__all__ = ["arun", "clear", "export", "plan", "prune", "retry", "run", "show", "stats", "status", "verify"]
+__all__ = [
+    "arun",
+    "clear",
+    "correct",
+    "corrections",
+    "explain",
+    "export",
+    "plan",
+    "prune",
+    "retry",
+    "run",
+    "show",
+    "stats",
+    "status",
+    "verify",
+]
 
 
 def plan(declaration: Declaration, *, limit: int | None = None, refresh: Sequence[str] = ()) -> Plan:
@@ -193,6 +210,46 @@ def show(declaration: Declaration, *, limit: int = 10) -> list[dict[str, Any]]:
     with Session(declaration) as session:
         session.check()
         return first_rows(session, session.refs(), limit)
+
+
+def explain(declaration: Declaration, key: Any, *, prompt: bool = False) -> Explanation:
+    """One row's whole story: each pass's state and reason, what changed, values, evidence, attempts, earlier answers.
+
+    `key` is the value of the key column, or a list of values where the key has several columns. With `prompt`, each
+    pass holds the exact request that would be sent. Pays nothing, writes nothing. Raises SpecError for a key that is
+    neither in the source nor in the store; it names the nearest ones.
+    """
+    from inlay.project.explaining import explain_row
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return explain_row(session, key, prompt=prompt)
+
+
+def correct(declaration: Declaration, fixes: Iterable[Fix]) -> Corrections:
+    """Keep human values in place of the model's: published whatever is asked later, by any prompt or model.
+
+    All fixes are checked first; then all are kept in one transaction, or none (SpecError, with every mistake). A key
+    has to be in the source. Giving the same fix again changes nothing. Pays nothing; publishing is left to `export`
+    or `run`. `inlay.project.fixes.read_fixes` reads them from a file.
+    """
+    from inlay.project.correcting import correct_rows
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return correct_rows(session, fixes)
+
+
+def corrections(declaration: Declaration, *, history: bool = False) -> Corrections:
+    """The corrections in force, each beside the answer it stands in for, and whether it still fits.
+
+    With `history` every one ever made, withdrawals included. Pays nothing, writes nothing.
+    """
+    from inlay.project.correcting import list_corrections
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return list_corrections(session, history=history)
 
 
 def stats(declaration: Declaration) -> dict[str, Any]:

@@ -173,8 +173,16 @@ class Session:
             for compiled, ref in zip(self.compiled, refs, strict=True)
         ]
 
-    def planner(self, refs: Sequence[PassRef], rules: Sequence[Rule], *, limit: int | None = None) -> Planner:
-        """Judge every row. Close the planner when its rows are read."""
+    def planner(
+        self,
+        refs: Sequence[PassRef],
+        rules: Sequence[Rule],
+        *,
+        limit: int | None = None,
+        source: Source | None = None,
+        store: Store | None = None,
+    ) -> Planner:
+        """Judge every row, or those of a narrower `source`. Close the planner when its rows are read."""
         self.check()
         index = {spec.name: number for number, spec in enumerate(self.passes)}
         planned = [
@@ -190,7 +198,7 @@ class Session:
                 self.compiled, refs, self.models, rules, self.prices, strict=True
             )
         ]
-        return Planner(self.enrichment, self.source, self.store(), planned, limit=limit)
+        return Planner(self.enrichment, source or self.source, store or self.store(), planned, limit=limit)
 
     def shape(self, compiled: CompiledPass, model: ResolvedModel) -> CallShape:
         """What every call of a pass has in common."""

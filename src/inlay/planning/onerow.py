@@ -1,0 +1,124 @@
+"""A source and a store narrowed to one row, so that what plans and publishes all rows does so for this one.
+
+What stays true: the row keeps the source's columns and types; planning and publishing are the very code that a run
+uses, so their verdict on this row is the run's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from inlay.contracts import CELL_SCAN_COLUMNS, Source, Store
+from inlay.fingerprint_sql import key_sql, quote_ident, value_sql
+from inlay.spec.model import SelectSpec
+from inlay.tables.select import condition_sql
+from inlay.tables.sql import translate
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+_TABLE = "__inlay_row"
+
+
+class OneRow:
+    """The rows of a source that have one key; fulfils `contracts.Source`. They are copied onto each connection."""
+
+    def __init__(self, source: Source, key: Sequence[str], wanted: str) -> None:
+        """`wanted` is the key as the store writes it."""
+        self._source = source
+        self._key = tuple(key)
+        self._wanted = wanted
+        self._attached: list[duckdb.DuckDBPyConnection] = []
+
+    @property
+    def title(self) -> str:
+        """The source's own."""
+        return self._source.title
+
+    def columns(self) -> dict[str, str]:
+        """The source's own."""
+        return self._source.columns()
+
+    def attach(self, con: duckdb.DuckDBPyConnection) -> str:
+        """One reading of the source for each connection."""
+        import duckdb
+
+        if not any(known is con for known in self._attached):
+            key = key_sql(self._key, self.columns())
+            try:
+                con.execute(
+                    f"CREATE TEMP TABLE {_TABLE} AS SELECT * FROM {self._source.attach(con)} WHERE {key} = ?",
+                    [self._wanted],
+                )
+            except duckdb.Error as error:
+                raise translate(error, self.title) from None
+            self._attached.append(con)
+        return _TABLE
+
+
+class OneRowStore:
+    """A store that scans the cells of one row alone; everything else is the store's own."""
+
+    def __init__(self, store: Store, wanted: str) -> None:
+        self._store = store
+        self._wanted = wanted
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def scan_cells(self, pass_id: int, columns: Sequence[str] = CELL_SCAN_COLUMNS) -> Iterator[pa.RecordBatch]:
+        """See `contracts.Store.scan_cells`."""
+        import pyarrow as pa
+
+        for cell in self._store.read_cells(pass_id, [self._wanted]).values():
+            values: dict[str, Any] = {
+                "key": cell.key,
+                "source_hash": cell.source_hash.hex(),
+                "upstream_hash": cell.upstream_hash.hex(),
+                "values_hash": "" if cell.answer is None else cell.answer.values_hash.hex(),
+                "recipe_id": cell.recipe_id,
+                "state": cell.state.value,
+                "reason": cell.reason,
+                "tries": cell.tries,
+                "answered_at": 0 if cell.answer is None else int(cell.answer.created_at),
+            }
+            yield pa.record_batch([pa.array([values[name]]) for name in columns], names=list(columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A row as it is now: its values as planning reads them (scalars, JSON text for nested ones), and whether it is
+    selected, or which part of `select` leaves it out ("where" or "missing")."""
+
+    values: Mapping[str, Any]
+    left_out: str
+
+    @property
+    def selected(self) -> bool:
+        """Whether `select` takes the row."""
+        return not self.left_out
+
+
+def read_facts(
+    con: duckdb.DuckDBPyConnection, source: OneRow, select: SelectSpec, columns: Sequence[str]
+) -> Facts | None:
+    """The row with these columns; None where the source does not have it. Raises PlanError for SQL that fails."""
+    import duckdb
+
+    types = source.columns()
+    relation = source.attach(con)
+    where = condition_sql(select.model_copy(update={"missing": None}), types)
+    both = condition_sql(select, types)
+    values = "".join(f", {value_sql(name, types[name])} AS {quote_ident(name)}" for name in columns)
+    try:
+        row = con.execute(
+            f"SELECT coalesce(({where}), false), coalesce(({both}), false){values} FROM {relation} LIMIT 1"
+        ).fetchone()
+    except duckdb.Error as error:
+        raise translate(error, "select.where") from None
+    if row is None:
+        return None
+    return Facts(dict(zip(columns, row[2:], strict=True)), "" if row[1] else "missing" if row[0] else "where")
