@@ -33,7 +33,7 @@ def main() -> None:
 
 def run(code: str, line: int, names: dict[str, Any], runner: asyncio.Runner) -> None:
     """One block; its line numbers are the page's."""
-    compiled = compile("\n" * line + code, "page", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    compiled = compile("\n" * line + code, "page", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     if compiled.co_flags & inspect.CO_COROUTINE:
         runner.run(eval(compiled, names))
     else:

@@ -1,7 +1,7 @@
 """Runs a page's blocks in order, in one temporary folder, and holds what they print against what the page shows.
 
 One shell and one Python interpreter a page, so that `export`, `cd`, `$?` and names live on. Nothing leaves this
-machine: a simulated provider answers wherever a page sets OPENAI_API_KEY or names a server on this machine. Durations,
+machine: a simulated provider answers for OpenAI and wherever a page names a server on this machine. Durations,
 dates and the folder may differ; `…` in a page stands for any text, alone on a line for any lines. A command that fails
 must be followed by `echo $?`.
 """
@@ -31,10 +31,15 @@ WIDTH = 96
 # What the folder is called in pages, and the servers that pages name.
 HOME = "/home/you/reviews"
 SERVERS = ("http://127.0.0.1:8000/v1", "http://127.0.0.1:11434/v1")
+# What the simulated model knows of labels.
+KNOWN = {
+    "positive": "lovely, spotless, excellent, 静か, 美味しい",
+    "neutral": "fine, average",
+    "negative": "broken, cold, terrible, never again",
+}
 _DONE = "-- done:"
 _SHIM = """#!/bin/sh
-if [ -n "$OPENAI_API_KEY" ]; then export OPENAI_BASE_URL="$DOCS_SIMULATOR"; fi
-exec {python} -m {module} "$@"
+exec {python} {arguments} "$@"
 """
 # A real installation of a page's own package, into a folder of the page's own and without the network.
 _PIP = """#!/bin/sh
@@ -59,9 +64,17 @@ class Differs(AssertionError):
 
 
 def by_words(request: SimRequest) -> str:
-    """What the simulated model says: the lexical model's answer to the whole prompt, so that pages show sense."""
-    shape = CallShape(request.model, "", request.schema or {}, "answer", 1000)
-    return Lexical().answerer(shape)({"text": request.user}).text
+    """What the simulated model says: the lexical model's answer to the whole prompt, so that pages show sense.
+
+    A language model knows what labels mean; this one is told, for the few that pages use.
+    """
+    schema = json.loads(json.dumps(request.schema or {}))
+    for part in schema.get("properties", {}).values():
+        labels = part.get("enum") or part.get("properties", {}).get("value", {}).get("enum") or ()
+        known = "; ".join(f"{label}: {KNOWN[label]}" for label in labels if label in KNOWN)
+        part["description"] = f"{part.get('description', '')} {known}".strip()
+    answer = Lexical().answerer(CallShape(request.model, "", schema, "answer", 1000))
+    return answer({"text": request.user}).text
 
 
 class Pages:
@@ -75,8 +88,8 @@ class Pages:
         self._site = folder / "site"
         python = shlex.quote(sys.executable)
         for name, text in (
-            ("inlay", _SHIM.format(python=python, module="inlay")),
-            ("python", f'#!/bin/sh\nexec {python} "$@"\n'),
+            ("inlay", _SHIM.format(python=python, arguments="-m inlay")),
+            ("python", _SHIM.format(python=python, arguments="")),
             ("pip", _PIP.format(python=python)),
         ):
             (self._bin / name).write_text(text)
@@ -100,7 +113,7 @@ class Pages:
             "PYTHONPATH": f"{SOURCE}{os.pathsep}{self._site}",
             "PYTHONUTF8": "1",
             "COLUMNS": str(WIDTH),
-            "DOCS_SIMULATOR": self._simulator.endpoint,
+            "OPENAI_BASE_URL": self._simulator.endpoint,
             "DOCS_SITE": str(self._site),
         }
         self._shell = subprocess.Popen(
@@ -229,9 +242,7 @@ class Pages:
             f"{shlex.quote(sys.executable)} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
         )
         # What the shell printed was made to read like the page; the environment needs the real names again.
-        env = {name: value.replace(HOME, str(self.folder)) for name, value in json.loads(given[0]).items()}
-        if env.get("OPENAI_API_KEY"):
-            env["OPENAI_BASE_URL"] = self._simulator.endpoint
+        env = {name: self._here(value) for name, value in json.loads(given[0]).items()}
         return subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("docs_interpreter.py"))],
             cwd=self.folder,
