@@ -85,11 +85,8 @@ class Rules:
             text = plain_sql(rule.column, self._types[rule.column])
             pattern = quote_text(rule.pattern)
             conditions.append(f"regexp_matches({text}, {pattern})")
-            whole = f"regexp_extract({text}, {pattern}, 0)"
             for name, group in rule.groups.items():
-                found = f"nullif(trim(regexp_extract({text}, {pattern}, {group})), '')"
-                piece = _object({"v": _json(found), "m": _json(whole), "c": quote_text(json.dumps(rule.column))})
-                yield name, _when([*conditions, f"{found} IS NOT NULL"], piece)
+                yield name, _when(conditions, _captured(text, rule.pattern, group, rule.column))
         if rule.lookup is not None:
             for name, found in self._looked_up(rule, number, place):
                 value = f"nullif(trim({found}), '')"
@@ -151,6 +148,14 @@ def _lookup_key(columns: Iterable[str], types: Mapping[str, str]) -> str:
     """The text that two tables are compared by: NFC, without white space around it; NULL where a part is NULL."""
     parts = [f"trim({nfc_sql(plain_sql(name, types[name]))}, {quote_text(WHITE_SPACE_CHARACTERS)})" for name in columns]
     return parts[0] if len(parts) == 1 else " || ".join(f"strlen({part}) || ':' || ({part})" for part in parts)
+
+
+def _captured(text: str, pattern: str, group: int, column: str) -> str:
+    """What a group captured and what matched, by one search (within a lambda, which has its argument computed once)."""
+    names = ", ".join(f"'g{number}'" for number in range(group + 1))
+    search = f"regexp_extract({text}, {quote_text(f'({pattern})')}, [{names}])"
+    piece = _object({"v": _json(f"trim(x.g{group})"), "m": _json("x.g0"), "c": quote_text(json.dumps(column))})
+    return f"list_transform([{search}], lambda x: CASE WHEN trim(x.g{group}) <> '' THEN {piece} END)[1]"
 
 
 def _json(text: str) -> str:
