@@ -61,8 +61,13 @@ WORDS = {
     "passes[0].model": "model",
     "passes[0].api_key_env": "api_key_env",
     "select.limit": "limit",
+    "budget.usd": "budget_usd",
     "budget": "budget_usd",
 }
+PHRASES = (
+    (r"give the pass a prefix, for example `prefix: (\w+)`.*", r'rename the field, or give prefix="\1"'),
+    (r"give the pass `prices:.*", "give prices=(IN, OUT), in US dollars per million tokens, or leave out budget_usd"),
+)
 
 
 class EnrichOptions(TypedDict, total=False):
@@ -160,7 +165,7 @@ def enrich(
     """
     order = _Order(**locals())
     shown = Shown(progress)
-    with in_words_of(WORDS):
+    with in_words_of(WORDS, PHRASES):
         return shown.wait(lambda control: _carry_out(order, shown, control))
 
 
@@ -186,7 +191,7 @@ async def aenrich(data: Any, *, fields: Any, **options: Any) -> Any:
     """
     order = _Order(data, fields, **options)
     shown = Shown(order.progress)
-    with in_words_of(WORDS):
+    with in_words_of(WORDS, PHRASES):
         return await shown.wait_async(lambda control: _carry_out(order, shown, control))
 
 
@@ -201,6 +206,8 @@ def _carry_out(order: _Order, shown: Shown, control: Control | None) -> Any:
     check_kind(order.into)
     if order.on_stop not in ("raise", "return"):
         raise SpecError(f"cannot {order.on_stop!r} on a stop", key="on_stop", remedy='write "raise" or "return"')
+    if order.limit is not None and order.limit < 0:
+        raise SpecError(f"must be 0 or more, got {order.limit}", key="limit")
     rows = _Rows.of(order.data, _key(order.key))
     given = Quick(
         fields=read_fields(order.fields),

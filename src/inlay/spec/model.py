@@ -85,7 +85,7 @@ class SelectSpec(Frozen):
 
 
 class PassSpec(Frozen):
-    """One prompt that answers several fields.
+    """One prompt that answers several fields. From Python, `fields` may be a pydantic class.
 
     `inputs` are the source columns that the answer depends on; left out, they are those that the prompt names.
     `rules` give values without asking; what they leave open is asked.
@@ -109,6 +109,16 @@ class PassSpec(Frozen):
     max_output_tokens: int | None = Field(default=None, ge=16)
     options: dict[str, Any] = Field(default_factory=dict)
     prices: PriceSpec | None = None
+
+    @field_validator("fields", mode="before")
+    @classmethod
+    def _of_class(cls, value: Any) -> Any:
+        """A pydantic class stands for its fields."""
+        if isinstance(value, type):
+            from inlay.spec.pydantic_fields import fields_of, is_pydantic_class
+
+            return fields_of(value) if is_pydantic_class(value) else value
+        return value
 
     def recipe(self, model: str) -> str:
         """The canonical text of what makes an answer this answer: prompt, inputs, fields, model, sampling.

@@ -26,7 +26,8 @@ from inlay.spec.prompt import RESERVED, is_plain_name
 from inlay.spec.resolve import resolve
 from inlay.spec.sentences import translate
 
-PASS_NAME = "read"
+# The name of the only pass.
+_READ = "read"
 # Names of columns that tell rows apart or say when and where, and are no text to judge by.
 _NOT_TEXT = re.compile(
     r"(?:.*[_ -])?(?:id|ids|key|uuid|guid|index|idx|hash|date|datetime|time|timestamp|url|uri|link|at)"
@@ -66,7 +67,7 @@ def quick_enrichment(given: Quick, columns: Mapping[str, str], folder: Path) -> 
         "source": {"files": given.files, "key": given.key or "*"},
         "passes": [
             {
-                "name": PASS_NAME,
+                "name": _READ,
                 "model": given.model,
                 "endpoint": given.endpoint,
                 "api_key_env": given.api_key_env,
@@ -163,28 +164,32 @@ def _literal(text: str) -> str:
 
 
 @contextmanager
-def in_words_of(words: Mapping[str, str]) -> Iterator[None]:
-    """Let mistakes name the caller's own words (`--key`) in place of the declaration's keys (`source.key[0]`)."""
+def in_words_of(words: Mapping[str, str], phrases: Sequence[tuple[str, str]] = ()) -> Iterator[None]:
+    """Let mistakes name the caller's own words (`--key`) in place of the declaration's keys (`source.key[0]`);
+    `phrases` are regular expressions for remedies, and what to say instead."""
     try:
         yield
     except SourceError as error:
         error.message = error.message.removeprefix("source.files: ")
         raise
     except SpecError as error:
-        raise _renamed(error, words).with_traceback(error.__traceback__) from error.__cause__
+        raise _renamed(error, words, phrases).with_traceback(error.__traceback__) from error.__cause__
 
 
-def _renamed(error: SpecError, words: Mapping[str, str]) -> SpecError:
-    parts = [_renamed(problem, words) for problem in error.problems]
+def _renamed(error: SpecError, words: Mapping[str, str], phrases: Sequence[tuple[str, str]]) -> SpecError:
+    parts = [_renamed(problem, words, phrases) for problem in error.problems]
     if len(parts) == 1:
         return parts[0]
+    remedy = error.remedy
+    for ours, theirs in phrases:
+        remedy = re.sub(ours, theirs, remedy)
     message = f"there are {len(parts)} mistakes:" if parts else error.message
     return SpecError(
         message,
         file=error.file,
         line=error.line,
         key=None if error.key is None else _word(error.key, words),
-        remedy=error.remedy,
+        remedy=remedy,
         problems=parts,
     )
 

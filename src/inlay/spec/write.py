@@ -99,7 +99,7 @@ def _pass(data: dict[str, Any], spec: PassSpec) -> dict[str, Any]:
         data["ttl"] = _duration(data.pop("ttl_s"))
     data["fields"] = {name: _field(part) for name, part in data["fields"].items()}
     last = {name: data.pop(name) for name in ("prompt", "fields")}
-    return {**data, **last}
+    return {"name": data.pop("name"), "model": spec.model, **data, **last}
 
 
 def _duration(seconds: float) -> str:

@@ -30,6 +30,8 @@ class FrameSource:
 
     def __init__(self, table: pa.Table, spec: SourceSpec) -> None:
         """Nothing is copied, save columns whose type DuckDB does not read."""
+        if not table.num_columns:
+            raise SourceError(f"{TITLE} has no columns", remedy="give a table with at least one column of text")
         self._table = _readable(table)
         self._spec = spec
         check_names(self._table.column_names, TITLE)
@@ -93,7 +95,7 @@ def arrow_table(data: Any) -> pa.Table:
     remedy = "give a pandas, polars or Arrow table, a list of dicts, or the path of a file"
     if name == "polars.LazyFrame":
         remedy = "collect it first: frame.collect()"
-    raise SourceError(f"a {name} is no table", remedy=remedy)
+    raise SourceError(f"{name} is no table", remedy=remedy)
 
 
 def frame_kind(data: Any) -> str:
