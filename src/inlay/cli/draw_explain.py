@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 from inlay.cli import words
 from inlay.cli.options import command_line
 from inlay.cli.sheet import sheet
-from inlay.cli.wrapping import pieces
+from inlay.cli.wrapping import cut, say, shown_value
 from inlay.types import CellState, Reason
 
 if TYPE_CHECKING:
     from inlay.cli.screen import Page
     from inlay.project.explanation import Change, Explanation, FieldStory, PassStory, Quote, Request
 
-WIDTH = 80
 _VALUE, _INPUT, _RAW = 400, 240, 1200  # characters shown of a value, an input, a raw answer
 _AROUND = 30  # characters on each side of what differs
 _DIFFERENCE = 120
@@ -54,16 +53,16 @@ _ADVICE = {
 
 def draw(out: Page, told: Explanation, file: str) -> None:
     """The whole story. `file` is the declaration, for the commands that it suggests."""
-    _say(out, f"{told.enrichment}, row {words.escaped(told.key, 120)} of {words.escaped(told.source, 120)}")
+    say(out, f"{told.enrichment}, row {words.escaped(told.key, 120)} of {words.escaped(told.source, 120)}")
     for note in told.notes:
-        _say(out, f"note: {note}")
+        say(out, f"note: {note}")
     if not told.in_source:
-        _say(out, "the source has no such row any more: what follows is what the store still knows of it")
+        say(out, "the source has no such row any more: what follows is what the store still knows of it")
     elif not told.selected:
         part = "where" if told.left_out == "where" else "missing"
-        _say(out, f"not selected: it does not match select.{part}, so no run asks for it")
+        say(out, f"not selected: it does not match select.{part}, so no run asks for it")
     for name, text in told.row.items():
-        _say(out, "null" if text is None else _cut(text, _INPUT) or '""', f"  {words.escaped(name, 40)}: ")
+        say(out, "null" if text is None else cut(text, _INPUT) or '""', f"  {words.escaped(name, 40)}: ")
     for part in told.passes:
         _pass(out, part, told, file)
 
@@ -71,11 +70,11 @@ def draw(out: Page, told: Explanation, file: str) -> None:
 def _pass(out: Page, part: PassStory, told: Explanation, file: str) -> None:
     out.title(f"{part.name} ({part.model})")
     for line in _standing(part, told, file):
-        _say(out, line, "  ")
+        say(out, line, "  ")
     if part.answer is not None:
-        _say(out, _answered(part), "  ")
+        say(out, _answered(part), "  ")
     if hidden := _unpublished(part, told):
-        _say(out, f"not published: {hidden}", "  ")
+        say(out, f"not published: {hidden}", "  ")
     for number, story in enumerate(part.fields):
         if number == 0:
             out.line()
@@ -88,11 +87,11 @@ def _pass(out: Page, part: PassStory, told: Explanation, file: str) -> None:
     if part.raw is not None and part.state is not CellState.DONE:
         out.line("  the model's raw answer")
         for line in _cut_lines(part.raw, _RAW):
-            _say(out, line, "    | ")
+            say(out, line, "    | ")
     _attempts(out, part)
     _earlier(out, part)
     if part.unsendable:
-        _say(out, f"no request: {part.unsendable}", "  ")
+        say(out, f"no request: {part.unsendable}", "  ")
     if part.request is not None:
         _request(out, part.request)
 
@@ -161,14 +160,14 @@ def _field(out: Page, story: FieldStory, part: PassStory) -> None:
         about.append("no longer a field")
     if story.confidence is not None:
         about.append(f"confidence {story.confidence:.2f}")
-    shown = _value(story.value, story.null_reason) if story.source else "no answer"
-    _say(out, shown + (f"  ({', '.join(about)})" if about else ""), f"  {story.name}: ")
+    shown = shown_value(story.value, story.null_reason) if story.source else "no answer"
+    say(out, shown + (f"  ({', '.join(about)})" if about else ""), f"  {story.name}: ")
     if story.source == "human" and part.answer is not None:
-        _say(out, f"the model said {_value(story.given, story.given_null_reason)}", "    ")
+        say(out, f"the model said {shown_value(story.given, story.given_null_reason)}", "    ")
     if story.note:
-        _say(out, f"note: {words.escaped(story.note, _VALUE)}", "    ")
+        say(out, f"note: {words.escaped(story.note, _VALUE)}", "    ")
     if story.problem:
-        _say(out, f"invalid: {words.escaped(story.problem, _VALUE)}", "    ")
+        say(out, f"invalid: {words.escaped(story.problem, _VALUE)}", "    ")
     if story.evidence is not None:
         _quote(out, story.evidence)
 
@@ -181,18 +180,10 @@ def _corrected(story: FieldStory) -> str:
 
 def _quote(out: Page, quote: Quote) -> None:
     if not quote.verified:
-        _say(out, f"quote not found in the text: {_cut(quote.quote, _INPUT)}", "    ")
+        say(out, f"quote not found in the text: {cut(quote.quote, _INPUT)}", "    ")
         return
-    inside = _cut(quote.quote, _INPUT)
-    _say(out, f"{quote.before}{OPEN}{inside}{CLOSE}{quote.after}", f"    in {words.escaped(quote.source or '', 40)}: ")
-
-
-def _value(value: Any, reason: Any) -> str:
-    if value is None:
-        return "null" + (f", {str(reason).replace('_', ' ')}" if reason else "")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return _cut(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _VALUE)
+    inside = cut(quote.quote, _INPUT)
+    say(out, f"{quote.before}{OPEN}{inside}{CLOSE}{quote.after}", f"    in {words.escaped(quote.source or '', 40)}: ")
 
 
 # --- changes
@@ -202,17 +193,17 @@ def _change(out: Page, change: Change) -> None:
     name = words.escaped(change.what, 60)
     if change.kind != "changed":
         side = change.after if change.kind == "added" else change.before
-        _say(out, f"{change.kind}: {_value(side, None)}", f"    {name}: ")
+        say(out, f"{change.kind}: {shown_value(side, None)}", f"    {name}: ")
         return
     before, after = _side(change.before), _side(change.after)
     if change.what == "prompt":
         out.line(f"    {name}:")
         for line in _diff(before, after):
-            _say(out, line[1:], f"      {line[0]} ")
+            say(out, line[1:], f"      {line[0]} ")
         return
     was, now = differing(before, after)
-    _say(out, was, f"    {name}: - ")
-    _say(out, now, f"    {' ' * len(name)}  + ")
+    say(out, was, f"    {name}: - ")
+    say(out, now, f"    {' ' * len(name)}  + ")
 
 
 def _side(value: Any) -> str:
@@ -272,7 +263,7 @@ def _attempt(call: Mapping[str, Any]) -> list[str]:
         words.count(call["input_tokens"]),
         words.count(call["output_tokens"]),
         words.dollars(call["cost_usd"]) + (" at most" if call["estimated"] else ""),
-        "–" if not took else words.duration(took / 1000),
+        "–" if took is None else words.duration(took / 1000),
     ]
 
 
@@ -282,9 +273,9 @@ def _earlier(out: Page, part: PassStory) -> None:
     out.line()
     out.line("  earlier answers, where they differ")
     for answer in part.earlier[:_EARLIER]:
-        _say(out, f"{words.when(answer.given_at)}, run {answer.run_id}, {answer.model}", "    ")
+        say(out, f"{words.when(answer.given_at)}, run {answer.run_id}, {answer.model}", "    ")
         for name, (value, reason) in answer.fields.items():
-            _say(out, _value(value, reason), f"      {words.escaped(name, 60)}: ")
+            say(out, shown_value(value, reason), f"      {words.escaped(name, 60)}: ")
     if len(part.earlier) > _EARLIER:
         out.line(f"    and {len(part.earlier) - _EARLIER} more (--json)")
 
@@ -309,22 +300,5 @@ def _document(out: Page, document: Any) -> None:
         out.line(f"      {line}")
 
 
-# --- lines
-
-
-def _say(out: Page, text: str, head: str = "") -> None:
-    """A text after its head, folded; further lines are indented below the head's own beginning."""
-    indent = " " * (len(head) - len(head.lstrip()) + (2 if head.strip() else 0))
-    for line in pieces(words.escaped(head), words.escaped(text), indent, WIDTH):
-        out.line(line)
-
-
-def _cut(text: str, most: int) -> str:
-    """The beginning and the end of a long text."""
-    if len(text) <= most:
-        return text
-    return f"{text[: most * 3 // 4]} … {text[-most // 4 :]} ({len(text):,} characters)"
-
-
 def _cut_lines(text: str, most: int) -> list[str]:
-    return (_cut(text, most)).splitlines()[:_DIFF_LINES]
+    return cut(text, most).splitlines()[:_DIFF_LINES]

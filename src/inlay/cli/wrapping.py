@@ -1,8 +1,22 @@
-"""Text folded into lines by the width of its characters on a terminal, which for half the world's scripts is two."""
+"""Texts and values in lines of a window of 80 columns, by the width of their characters, which is often two.
+
+What stays true: `say` escapes what it is given, so no record, note or answer can forge a line; long texts keep their
+beginning and their end, and say how long they are.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+from typing import TYPE_CHECKING, Any
+
+from inlay.cli.words import escaped
+
+if TYPE_CHECKING:
+    from inlay.cli.screen import Page
+
+WIDTH = 80
+LONGEST_VALUE = 400
 
 _WORDS = re.compile(r"\S+|\s+")
 
@@ -35,3 +49,26 @@ def pieces(head: str, text: str, indent: str, width: int) -> list[str]:
         bare = False
     lines.append(line.rstrip() if line.strip() else line)
     return lines
+
+
+def say(out: Page, text: str, head: str = "") -> None:
+    """A text after its head, folded; further lines are indented below the head's own beginning."""
+    indent = " " * (len(head) - len(head.lstrip()) + (2 if head.strip() else 0))
+    for line in pieces(escaped(head), escaped(text), indent, WIDTH):
+        out.line(line)
+
+
+def cut(text: str, most: int) -> str:
+    """The beginning and the end of a long text."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most * 3 // 4]} … {text[-most // 4 :]} ({len(text):,} characters)"
+
+
+def shown_value(value: Any, reason: Any = None) -> str:
+    """A field's value, or null with its reason."""
+    if value is None:
+        return "null" + (f", {str(reason).replace('_', ' ')}" if reason else "")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return cut(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), LONGEST_VALUE)
