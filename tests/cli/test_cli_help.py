@@ -37,6 +37,8 @@ def test_the_commands_are_listed_in_the_order_of_use() -> None:
         "inlay show",
         "inlay status",
         "inlay explain",
+        "inlay correct",
+        "inlay corrections",
         "inlay retry",
         "inlay export",
         "inlay store",

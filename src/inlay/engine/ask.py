@@ -171,14 +171,14 @@ def _limits(spec: FieldSpec) -> str:
 _KINDS = {"string": "one line of text", "integer": "whole number", "boolean": "true or false"}
 
 
-def _kind(spec: FieldSpec, *, nullable: bool | None = None) -> str:
-    """What a field's value is, in a few words, for its line in the system prompt."""
+def in_words(spec: FieldSpec, *, nullable: bool | None = None) -> str:
+    """What a field's value is, in a few words: for its line in the system prompt, and for whoever corrects it."""
     kind = spec.type
     if kind == "enum":
         words = "one of " + " | ".join(spec.values)
     elif kind == "list":
         most = f"up to {spec.max_items}" if spec.max_items is not None else "any number of"
-        words = f"list of {most} items, each {_kind(spec.item, nullable=False)}"
+        words = f"list of {most} items, each {in_words(spec.item, nullable=False)}"
     elif kind == "object":
         words = "object of " + ", ".join(spec.fields)
     else:
@@ -221,7 +221,7 @@ def system_prompt(fields: Mapping[str, FieldSpec]) -> str:
 def _field_lines(name: str, spec: FieldSpec, indent: str) -> list[str]:
     parts = "".join(f", with {part}" for part, on in ((EVIDENCE, spec.evidence), (CONFIDENCE, spec.confidence)) if on)
     description = _sentence(spec.description)
-    lines = [f"{indent}- {name} ({_kind(spec)}{parts})" + (f": {description}" if description else "")]
+    lines = [f"{indent}- {name} ({in_words(spec)}{parts})" + (f": {description}" if description else "")]
     inner = spec.item if spec.type == "list" else spec
     if inner is not spec and inner.description:
         lines.append(f"{indent}  each: {_sentence(inner.description)}")

@@ -6,7 +6,7 @@ Heavy rooms are imported when a verb needs them, so that `inlay --help` stays fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from inlay.types import usd
 
 if TYPE_CHECKING:
     from inlay.planning.plan import Plan
+    from inlay.project.corrected import Corrections, Fix
     from inlay.project.explanation import Explanation
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
@@ -22,7 +23,21 @@ if TYPE_CHECKING:
 
     Declaration = str | Path | Enrichment
 
-__all__ = ["clear", "explain", "export", "plan", "prune", "retry", "run", "show", "stats", "status", "verify"]
+__all__ = [
+    "clear",
+    "correct",
+    "corrections",
+    "explain",
+    "export",
+    "plan",
+    "prune",
+    "retry",
+    "run",
+    "show",
+    "stats",
+    "status",
+    "verify",
+]
 
 
 def plan(declaration: Declaration, *, limit: int | None = None, refresh: Sequence[str] = ()) -> Plan:
@@ -175,6 +190,32 @@ def explain(declaration: Declaration, key: Any, *, prompt: bool = False) -> Expl
 
     with Session(declaration) as session:
         return explain_row(session, key, prompt=prompt)
+
+
+def correct(declaration: Declaration, fixes: Iterable[Fix]) -> Corrections:
+    """Keep human values in place of the model's: published whatever is asked later, by any prompt or model.
+
+    All fixes are checked first; then all are kept in one transaction, or none (SpecError, with every mistake). A key
+    has to be in the source. Giving the same fix again changes nothing. Pays nothing; publishing is left to `export`
+    or `run`. `inlay.project.fixes.read_fixes` reads them from a file.
+    """
+    from inlay.project.correcting import correct_rows
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return correct_rows(session, fixes)
+
+
+def corrections(declaration: Declaration, *, history: bool = False) -> Corrections:
+    """The corrections in force, each beside the answer it stands in for, and whether it still fits.
+
+    With `history` every one ever made, withdrawals included. Pays nothing, writes nothing.
+    """
+    from inlay.project.correcting import list_corrections
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return list_corrections(session, history=history)
 
 
 def stats(declaration: Declaration) -> dict[str, Any]:

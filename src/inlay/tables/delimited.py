@@ -27,7 +27,7 @@ _MAX_RECORD = 16_000_000
 
 def csv_parts(files: Sequence[SourceFile]) -> list[Part]:
     """One Part for each run of files with one header, delimiter and compression. Files without a byte are left out."""
-    shaped = [(file, *_shape(file)) for file in files if file.size]
+    shaped = [(file, *shape(file)) for file in files if file.size]
     parts: list[Part] = []
     for (header, delimiter, compression), group in groupby(
         shaped, key=lambda entry: (entry[1], entry[2], entry[0].compression)
@@ -44,7 +44,7 @@ def csv_parts(files: Sequence[SourceFile]) -> list[Part]:
     return parts
 
 
-def _shape(file: SourceFile) -> tuple[tuple[str, ...], str]:
+def shape(file: SourceFile) -> tuple[tuple[str, ...], str]:
     """(header, delimiter) of one file. Raises SourceError."""
     name = file.path.name
     text = _head(file)
