@@ -64,7 +64,8 @@ class Differs(AssertionError):
 
 
 def by_words(request: SimRequest) -> str:
-    """What the simulated model says: the lexical model's answer to the whole prompt, so that pages show sense.
+    """What the simulated model says: the lexical model's answer to the prompt (or to what follows its first paragraph,
+    the instructions), so that pages show sense.
 
     A language model knows what labels mean; this one is told, for the few that pages use.
     """
@@ -74,7 +75,7 @@ def by_words(request: SimRequest) -> str:
         known = "; ".join(f"{label}: {KNOWN[label]}" for label in labels if label in KNOWN)
         part["description"] = f"{part.get('description', '')} {known}".strip()
     answer = Lexical().answerer(CallShape(request.model, "", schema, "answer", 1000))
-    return answer({"text": request.user}).text
+    return answer({"text": request.user.split("\n\n", 1)[-1]}).text
 
 
 class Pages:
