@@ -53,7 +53,8 @@ class Commands(click.Group):
     """Commands by name, each in its own module, imported when it is used."""
 
     modules = (
-        "enrich", "init", "plan", "run", "show", "status", "explain", "correct", "corrections", "retry", "export", "store",
+        "enrich", "init", "plan", "run", "show", "status", "explain", "correct", "corrections", "retry", "export",
+        "report", "store",
     )  # fmt: skip
 
     def list_commands(self, ctx: click.Context) -> list[str]:

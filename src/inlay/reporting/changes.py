@@ -1,7 +1,7 @@
 """What the newest run that answered anything did: which cells are new, and which values are other than before.
 
-What stays true: the number of cells is exact; the comparison with earlier answers looks at LOOKED_AT of them at most,
-the same ones every time, and says how many it looked at.
+What stays true: the comparison with earlier answers looks at LOOKED_AT cells at most, the same ones every time, and
+says at how many; the number of all cells is exact up to there, and beyond it to the second in which the run began.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from inlay.types import FieldAnswer, RunRecord, StoredCell
 pc: Any = pyarrow.compute  # its functions are made when it is imported: no type checker sees them
 LOOKED_AT = 2_000
 EXAMPLES = 12
+_OF_ONE_CELL = 2
 _TEXT = 120
 
 
@@ -64,7 +65,9 @@ def changes(
             for change in found:
                 column = f"{part.spec.prefix}{change.field}"
                 by_field[column] = by_field.get(column, 0) + 1
-            examples.extend(found[: max(0, EXAMPLES - len(examples))])
+            examples.extend(found[: min(_OF_ONE_CELL, EXAMPLES - len(examples))])
+        if cells <= LOOKED_AT:
+            cells = looked
     ordered = dict(sorted(by_field.items(), key=lambda item: (-item[1], item[0])))
     return Changes(
         run_id=run.run_id,

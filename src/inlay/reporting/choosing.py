@@ -26,11 +26,12 @@ _OF = 12
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a row is judged by: whether something failed, its lowest confidence, a quote that was not found, a human's
-    value, and how many fields have a value."""
+    """What a row is judged by: whether something failed, its lowest and its mean confidence, a quote that is not in the
+    text, a human's value, and how many fields have a value."""
 
     failed: bool
     low: float | None
+    mean: float | None
     missed: bool
     human: bool
     filled: int
@@ -82,7 +83,7 @@ class Chooser:
             wanted = max(1, round(share * self._most / _OF))
             for _, _, key in self._kept[kind]:
                 if wanted and (key in why or len(why) < self._most):
-                    if kind == "rest" and key in why:
+                    if kind in ("high", "rest") and key in why:
                         continue
                     wanted -= 1
                     why.setdefault(key, []).append(words)
@@ -108,8 +109,8 @@ def _ranks(traits: Traits) -> Sequence[tuple[str, float]]:
         out.append(("missed", 0.0))
     if traits.human:
         out.append(("human", 0.0))
-    if traits.low is not None:
+    if traits.low is not None and traits.mean is not None:
         out.append(("low", traits.low))
         if not traits.failed and not traits.missed:
-            out.append(("high", -traits.low))
+            out.append(("high", -traits.mean))
     return out

@@ -64,12 +64,14 @@ class PassColumns:
 
     spec: PassSpec
     fields: list[FieldColumns]
+    tallies: Tallies
     states: dict[str, int] = field(default_factory=dict)
 
     def add(self, batch: pa.RecordBatch, errors: dict[int, list[Error]]) -> None:
         """Count a batch; `errors` by row, as `errors_of` reads them."""
         for part in self.fields:
             part.add(batch)
+        self.tallies.add_texts(self.tallies.slot("model", self.spec.name), batch.column(f"{self.spec.name}_model"))
         done = batch.column(f"{self.spec.name}_success")
         whole = pc.sum(done).as_py() or 0
         self._count(CellState.DONE.value, whole)
@@ -119,8 +121,16 @@ def traits_of(batch: pa.RecordBatch, passes: list[PassColumns], errors: dict[int
             missed = pc.or_(missed, pc.fill_null(pc.invert(verified), False))
         if (source := read(batch, f"{part.column}_source")) is not None:
             human = pc.or_(human, pc.fill_null(pc.equal(source, "human"), False))
-    lowest = pc.min_element_wise(*sure).to_pylist() if sure else [None] * batch.num_rows
-    for row, (low, miss, by_hand, count) in enumerate(
-        zip(lowest, missed.to_pylist(), human.to_pylist(), filled.to_pylist(), strict=True)
+    lowest: list[float | None] = [None] * batch.num_rows
+    means = lowest
+    if sure:
+        lowest = pc.min_element_wise(*sure).to_pylist()
+        total, number = pa.repeat(pa.scalar(0.0), batch.num_rows), pa.repeat(pa.scalar(0.0), batch.num_rows)
+        for one in sure:
+            total = pc.add(total, pc.fill_null(one, 0.0))
+            number = pc.add(number, one.is_valid().cast(pa.float64()))
+        means = pc.divide(total, pc.max_element_wise(number, 1.0)).to_pylist()
+    for row, (low, mean, miss, by_hand, count) in enumerate(
+        zip(lowest, means, missed.to_pylist(), human.to_pylist(), filled.to_pylist(), strict=True)
     ):
-        yield Traits(row in errors, low, miss, by_hand, count)
+        yield Traits(row in errors, low, mean, miss, by_hand, count)

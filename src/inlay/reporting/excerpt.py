@@ -16,6 +16,7 @@ WHOLE = 1_400  # characters up to which a text is shown whole
 AROUND = 140
 LONGEST_QUOTE = 500
 _OPENING = 240
+_WORD = 20
 
 Span = tuple[int, int, int]  # start, end, number of the quote
 
@@ -40,8 +41,9 @@ def _windows(text: str, spans: Sequence[Span], most: int) -> list[tuple[int, int
     windows: list[tuple[int, int]] = []
     used = 0
     for start, end in [(0, _OPENING), *sorted((start, end) for start, end, _ in spans)]:
-        left = max(0, start - AROUND)
-        right = min(len(text), min(end, start + LONGEST_QUOTE) + AROUND)
+        shown_end = min(end, start + LONGEST_QUOTE, len(text))
+        left = _word_begins(text, max(0, start - AROUND), start)
+        right = _word_ends(text, min(len(text), shown_end + AROUND), shown_end)
         if windows and left <= windows[-1][1]:
             left = windows[-1][1]
         if right <= left:
@@ -54,6 +56,20 @@ def _windows(text: str, spans: Sequence[Span], most: int) -> list[tuple[int, int
         else:
             windows.append((left, right))
     return windows
+
+
+def _word_begins(text: str, at: int, stop: int) -> int:
+    """The first beginning of a word from a place on, where there is one near."""
+    if at == 0:
+        return 0
+    return next((place + 1 for place in range(at, min(at + _WORD, stop)) if text[place].isspace()), at)
+
+
+def _word_ends(text: str, at: int, stop: int) -> int:
+    """The last end of a word before a place, where there is one near."""
+    if at == len(text):
+        return at
+    return next((place for place in range(at, max(at - _WORD, stop), -1) if text[place].isspace()), at)
 
 
 def _marked(text: str, start: int, end: int, spans: Sequence[Span]) -> list[Piece]:

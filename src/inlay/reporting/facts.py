@@ -14,6 +14,8 @@ from typing import Any
 VALUE, NULL, FAILED, WAITING, NOT_SELECTED = "value", "null", "failed", "waiting", "not_selected"
 PARTS = (VALUE, NULL, FAILED, WAITING, NOT_SELECTED)
 
+LOCAL = "lexical"  # the provider whose models run in this process
+
 _PART_OF = {
     "invalid": FAILED,
     "failed": FAILED,
@@ -30,6 +32,11 @@ _PART_OF = {
 def part_of(null_reason: str) -> str:
     """Which of PARTS a missing value belongs to; a reason that the model gave (`not_stated` …) is an answered null."""
     return _PART_OF.get(null_reason, NULL)
+
+
+def is_local(model: str) -> bool:
+    """Whether a model (`provider:name`) runs inside this process and matches words instead of understanding them."""
+    return model.partition(":")[0] == LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +101,14 @@ class Field:
 class Pass:
     """One pass over all rows. `states` count rows by the state of their cell and add up to the rows of the table.
 
-    `stale` of the done cells were answered under an earlier prompt, fields or model. `priced` says whether the model's
-    price is known, `local` whether it runs inside this process and is no language model.
+    `models` counts rows by the model that answered them; `model` is what a run would ask now, and `priced` says
+    whether its price is known. `stale` of the done cells were answered under an earlier prompt, fields or model.
     """
 
     name: str
     model: str
-    local: bool
     priced: bool
+    models: Mapping[str, int]
     states: Mapping[str, int]
     stale: int
     fields: tuple[Field, ...]
@@ -245,14 +252,13 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A whole report. `made_at`: seconds since the epoch (UTC); `version`: Inlay's; `enrichment_version`: the user's."""
+    """A whole report. `made_at` is seconds since the epoch (UTC); `version` is Inlay's, not the declaration's."""
 
     enrichment: str
     enrichment_version: str
     source: str
     made_at: float
     version: str
-    notes: tuple[str, ...]
     totals: Totals
     passes: tuple[Pass, ...]
     failures: tuple[Failure, ...]
@@ -263,8 +269,8 @@ class Facts:
 
     @property
     def local(self) -> bool:
-        """Whether no language model answers any pass."""
-        return all(part.local for part in self.passes)
+        """Whether what was answered was answered by models inside this process, which are no language models."""
+        return all(is_local(model) for part in self.passes for model in part.models)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`; keys are stable."""

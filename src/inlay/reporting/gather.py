@@ -36,6 +36,7 @@ from inlay.reporting.facts import (
     Pass,
     Run,
     Totals,
+    is_local,
     part_of,
 )
 from inlay.reporting.remedies import remedy
@@ -47,7 +48,6 @@ from inlay.types import PassRef, RunRecord, usd
 
 SAMPLES = 12
 RUNS = 20
-LOCAL = "lexical"  # the provider whose models run in this process
 _EXAMPLES = 3
 _MESSAGE = 240
 
@@ -59,7 +59,6 @@ class Subject:
     spec: PassSpec
     ref: PassRef
     model: str
-    local: bool
     priced: bool
 
 
@@ -70,7 +69,6 @@ def gather(
     subjects: Sequence[Subject],
     *,
     made_at: float,
-    notes: Sequence[str] = (),
     most_samples: int = SAMPLES,
 ) -> Facts:
     """The facts of an enrichment. Reads the whole table once; costs nothing. `made_at`: seconds since the epoch."""
@@ -89,7 +87,6 @@ def gather(
         source=source.title,
         made_at=made_at,
         version=__version__,
-        notes=tuple(notes),
         totals=_totals(counted.rows, passes, ledger),
         passes=passes,
         failures=counted.failures(),
@@ -170,7 +167,7 @@ def _columns(spec: PassSpec, tallies: Tallies) -> PassColumns:
         )
         for name, part in spec.fields.items()
     ]
-    return PassColumns(spec, fields)
+    return PassColumns(spec, fields, tallies)
 
 
 def _keys(batch: pa.RecordBatch, count: int) -> list[str | None]:
@@ -190,8 +187,8 @@ def _pass(subject: Subject, part: PassColumns, store: Store, tallies: Tallies) -
     return Pass(
         name=part.spec.name,
         model=subject.model,
-        local=subject.local,
         priced=subject.priced,
+        models=tallies.texts("model", part.spec.name),
         states=dict(part.states),
         stale=store.stale(subject.ref.pass_id, subject.ref.recipe_id) if known else 0,
         fields=tuple(_field(field, rows, tallies) for field in part.fields),
@@ -237,7 +234,7 @@ def _totals(rows: int, passes: Sequence[Pass], ledger: Sequence[Mapping[str, Any
     states = [item for part in passes for item in part.states.items()]
     unselected = min((part.states.get(NOT_SELECTED, 0) for part in passes), default=0)
     asked = sum(rows - field.parts[NOT_SELECTED] for field in fields)
-    unknown = {part.name for part in passes if not part.priced and not part.local}
+    unknown = {part.name for part in passes if not part.priced}
     return Totals(
         rows=rows,
         selected_rows=rows - unselected,
@@ -259,7 +256,7 @@ def _totals(rows: int, passes: Sequence[Pass], ledger: Sequence[Mapping[str, Any
 
 def _calls(lines: Iterable[Mapping[str, Any]]) -> int:
     """Requests that left this process: those of models within it are none."""
-    return sum(line["attempts"] for line in lines if not line["model"].startswith(f"{LOCAL}:"))
+    return sum(line["attempts"] for line in lines if not is_local(line["model"]))
 
 
 def _run(record: RunRecord, ledger: Sequence[Mapping[str, Any]]) -> Run:

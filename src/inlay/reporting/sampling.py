@@ -66,7 +66,7 @@ def _rows(source: Source, key: Sequence[str], columns: Sequence[str], keys: Sequ
     import duckdb
 
     types = dict(source.columns())
-    names = [name for name in columns if name in types]
+    names = [name for name in types if name in columns]
     con: duckdb.DuckDBPyConnection = connect(threads=1)
     try:
         shown = "".join(f", {quote_ident(name)}" for name in names)
@@ -120,10 +120,11 @@ def _sample(
     recipes: Mapping[str, Mapping[int, Mapping[str, Any]]],
 ) -> Sample:
     row = chosen.row
-    shown: dict[str, str] = {}
+    read: dict[str, str] = {}
     for part in passes:
         for name, text in _texts(values, part.spec.inputs, part.spec.normalize).items():
-            shown.setdefault(name, text)
+            read.setdefault(name, text)
+    shown = {name: read[name] for name in values if name in read}  # in the order of the source
     marks = _Marks(shown)
     out: list[SampleValue] = []
     for part in passes:
@@ -189,4 +190,4 @@ def _json(value: Any) -> Any:
         return [_json(part) for part in value]
     if isinstance(value, dict):
         return {name: _json(part) for name, part in value.items()}
-    return value.isoformat() if hasattr(value, "isoformat") else value
+    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value

@@ -152,25 +152,23 @@ class Tallies:
         if days <= 31:
             midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
             edges = [midnight + dt.timedelta(days=n) for n in range((last - midnight).days + 1)]
-            form = "%Y-%m-%d"
+            shown = len("2026-01-31")
         elif months <= 36:
             edges = [_month(first.year, first.month + n) for n in range(months + 1)]
-            form = "%Y-%m"
+            shown = len("2026-01")
         else:
             years = max(1, -(-(last.year - first.year + 1) // 30))
             edges = [_month(year, 1) for year in range(first.year, last.year + 1, years)]
-            form = "%Y"
+            shown = len("2026")
         starts = [edge.timestamp() for edge in edges]
         counts = self._between(slot, starts, low, high)
         bars = tuple(
-            Bar(edge.strftime(form) if edge.year >= 1000 else edge.isoformat()[: len("2026-01")], count, start)
+            Bar(edge.isoformat()[:shown], count, start)
             for edge, start, count in zip(edges, starts, counts, strict=True)
         )
-        shown = (
-            (lambda moment: moment.isoformat(" ", "seconds")) if time else (lambda moment: moment.date().isoformat())
-        )
-        plain_first, plain_last = first.replace(tzinfo=None), last.replace(tzinfo=None)
-        return Distribution(label, "moments", counted, distinct, bars, first=shown(plain_first), last=shown(plain_last))
+        begin, end = (moment.replace(tzinfo=None).isoformat(" ", "seconds") for moment in (first, last))
+        day = None if time else len("2026-01-31")
+        return Distribution(label, "moments", counted, distinct, bars, first=begin[:day], last=end[:day])
 
     def confidence(self, *name: str) -> Confidence | None:
         """Ten bins over 0 to 1 and the mean; None where there is no confidence."""
@@ -271,7 +269,8 @@ def _edges(low: float, high: float, *, whole: bool) -> list[float]:
     if whole and high - low < BINS:
         return [low + step for step in range(int(high - low) + 2)]
     if low > 0 and high / low >= _MANY_TIMES:
-        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        lowest, highest = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        powers = range(lowest, highest + 1, max(1, (highest - lowest) // (2 * BINS)))
         steps = (1.0,) if len(powers) > 6 else (1.0, 2.0, 5.0)
         edges = [step * 10.0**power for power in powers for step in steps]
         first = max(place for place, edge in enumerate(edges) if edge <= low)
