@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from inlay.errors import StoreError
-from inlay.stores import rows
+from inlay.stores import corrections, rows
 from inlay.stores.ledger import SUM_ATTEMPTS
 
-TABLES = ("passes", "recipes", "runs", "runners", "leases", "attempts", "answers", "cells", "history", "corrections")
+TABLES = ("passes", "recipes", "runs", "runners", "leases", "attempts", "answers", "cells", "history")
 
 _OF_ENRICHMENT = "run_id IN (SELECT run_id FROM runs WHERE enrichment = ?)"
 
@@ -36,6 +36,7 @@ def stats(con: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "wal_bytes": wal.stat().st_size if wal.exists() else 0,
         "free_bytes": number("PRAGMA freelist_count") * number("PRAGMA page_size"),
         **{table: number(f"SELECT count(*) FROM {table}") for table in TABLES},
+        "corrections": number("SELECT count(*) FROM corrections") if corrections.there(con) else 0,
         "oldest_answer": None if oldest is None else oldest / 1000,
         "newest_answer": None if newest is None else newest / 1000,
     }

@@ -1,14 +1,17 @@
-"""What people say in place of the model, in an SQL store: one row a correction, appended and never changed.
+"""What people say in place of the model, in an SQL store: one row a correction.
 
-What stays true: of several for one field of one row the last one counts, whatever their clocks say; a row that is
-served was checked against its own checksum; a damaged one is never passed over in silence, since an older value
-would be served in its place. The functions that write work inside the caller's transaction.
+What stays true: nothing but `next_id` of a row ever changes. It names the correction that took this one's place, so
+that an older value is refused, and never served, where a later one is damaged or gone; of several for one field of
+one row the last one counts, whatever their clocks say. A row that is served was checked against its own checksum.
+Writing happens inside the caller's transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any
 
 import orjson
 
@@ -18,17 +21,16 @@ from inlay.stores.attempts import take_numbers
 from inlay.stores.rows import UNLIKE, lenient, line_sum, rows_in, write_rows
 from inlay.types import Correction, NullReason
 
-if TYPE_CHECKING:
-    import sqlite3
+_NAMES = (
+    "correction_id, enrichment, pass_name, key, field, value, null_reason, note, author, withdrawn, at, next_id, "
+    "check_sum"
+)
+_INSERT = f"INSERT INTO corrections ({_NAMES}) VALUES ({', '.join('?' * 13)})"
+_UPDATE = "UPDATE corrections SET next_id = ?, check_sum = ? WHERE correction_id = ?"
+_SELECT = f"SELECT {_NAMES} FROM corrections WHERE enrichment = ?"
 
-SCHEMA = 2  # the migration that brought the table; a store that cannot be migrated has no corrections
-
-COLUMNS = "correction_id, enrichment, pass_name, key, field, value, null_reason, note, author, withdrawn, at, check_sum"
-_INSERT = f"INSERT INTO corrections ({COLUMNS}) VALUES ({', '.join('?' * 12)})"
-_SELECT = f"SELECT {COLUMNS} FROM corrections WHERE enrichment = ?"
-# What each batch of rows asks first: one look into the index.
-EXISTS = "SELECT 1 FROM corrections WHERE enrichment = ? LIMIT 1"
-OF_KEYS = _SELECT + " AND key IN (%s)"
+_Row = tuple[Any, ...]  # _NAMES
+_Place = tuple[str, str, str]  # pass, row key, field
 
 
 def write_corrections(con: sqlite3.Connection, enrichment: str, corrections: Sequence[Correction], now_ms: int) -> None:
@@ -36,21 +38,50 @@ def write_corrections(con: sqlite3.Connection, enrichment: str, corrections: Seq
     given = [correction_kept(correction, now_ms) for correction in corrections]
     if not given:
         return
-    places = {correction_place(correction) for correction in given}
+    number = take_numbers(con, "correction", len(given))  # ahead of all, so that a store that is read-only says so
+    present = _present(con, enrichment, given)
+    last: dict[_Place, int] = {}
+    new: list[list[Any]] = []
+    for correction in given:
+        place = correction_place(correction)
+        if place in last:
+            new[last[place]][11] = number + len(new)
+        last[place] = len(new)
+        new.append(_row(number + len(new), enrichment, correction, now_ms))
+    following = {place: number + first for place, first in _first(given).items()}
+    for place, rows in present.items():
+        _link(con, [row for row in rows if _sound(row)], following[place])
+        con.executemany(
+            "DELETE FROM corrections WHERE correction_id = ?", [(row[0],) for row in rows if not _sound(row)]
+        )
+    write_rows(con, _INSERT, [(*row, line_sum(row)) for row in new])
+
+
+def _first(given: Sequence[Correction]) -> dict[_Place, int]:
+    """Where the first correction of each place stands among these."""
+    return {correction_place(given[at]): at for at in reversed(range(len(given)))}
+
+
+def _present(con: sqlite3.Connection, enrichment: str, given: Iterable[Correction]) -> dict[_Place, list[_Row]]:
+    """What is there of these places already, oldest first, damaged or not."""
+    found: dict[_Place, list[_Row]] = {correction_place(correction): [] for correction in given}
     with lenient(con):
-        spoilt = [
-            (row[0],)
-            for row in rows_in(con, OF_KEYS, [correction.key for correction in given], enrichment)
-            if row[2:5] in places and not _sound(row)
-        ]
-    con.executemany("DELETE FROM corrections WHERE correction_id = ?", spoilt)
-    first = take_numbers(con, "correction", len(given))
-    write_rows(con, _INSERT, [_row(first + n, enrichment, one, now_ms) for n, one in enumerate(given)])
+        for row in _rows(con, enrichment, [key for _, key, _ in found]):
+            if row[2:5] in found and row[1] == enrichment:
+                found[row[2:5]].append(row)
+    return {place: rows for place, rows in found.items() if rows}
 
 
-def _row(number: int, enrichment: str, correction: Correction, at_ms: int) -> tuple[Any, ...]:
+def _link(con: sqlite3.Connection, rows: Sequence[_Row], following: int) -> None:
+    """Let each of these rows of one place name the next one, and the last one `following`."""
+    numbers = [*(row[0] for row in rows[1:]), following]
+    changed = [(*row[:11], number) for row, number in zip(rows, numbers, strict=False) if row[11] != number]
+    con.executemany(_UPDATE, [(row[11], line_sum(row), row[0]) for row in changed])
+
+
+def _row(number: int, enrichment: str, correction: Correction, at_ms: int) -> list[Any]:
     reason = correction.null_reason
-    row = (
+    return [
         number,
         enrichment,
         *correction_place(correction),
@@ -60,39 +91,57 @@ def _row(number: int, enrichment: str, correction: Correction, at_ms: int) -> tu
         correction.author,
         int(correction.withdrawn),
         at_ms,
-    )
-    return (*row, line_sum(row))
+        None,
+    ]
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
+
+
+def there(con: sqlite3.Connection) -> bool:
+    """Whether this store can hold corrections: an older one that may only be read was never migrated."""
+    return con.execute("SELECT 1 FROM schema_version WHERE version = 2").fetchone() is not None
 
 
 def read_corrections(
     con: sqlite3.Connection, enrichment: str, keys: Sequence[str] | None, history: bool
 ) -> list[Correction]:
     """See `contracts.Store.corrections`. Without any, one look into an index; with some, the index of row keys."""
-    if con.execute(EXISTS, (enrichment,)).fetchone() is None:
+    some = "SELECT 1 FROM corrections WHERE enrichment = ? LIMIT 1"
+    if not there(con) or con.execute(some, (enrichment,)).fetchone() is None:
         return []
-    with lenient(con):
-        if keys is None:
-            rows = con.execute(_SELECT + " ORDER BY correction_id", (enrichment,)).fetchall()
-        else:
-            rows = sorted(rows_in(con, OF_KEYS, keys, enrichment), key=lambda row: row[0])
-    found = {row[0]: correction_of(row) for row in rows}
-    if history:
-        return list(found.values())
-    last = {correction_place(correction): number for number, correction in found.items()}
-    return [found[number] for number in sorted(last.values()) if not found[number].withdrawn]
+    try:
+        rows = _rows(con, enrichment, keys)
+    except sqlite3.OperationalError:  # text that is not UTF-8, most likely: its row shall be named
+        with lenient(con):
+            rows = _rows(con, enrichment, keys)
+    found = {row[0]: _correction(row) for row in rows}
+    wanted = None if keys is None else set(keys)
+    for row in rows:
+        if row[1] != enrichment or (wanted is not None and row[3] not in wanted):
+            raise _damaged(row, "was found where another one belongs")
+        if row[11] is not None and (row[11] not in found or _place(row) != correction_place(found[row[11]])):
+            raise _damaged(row, "has a later one, which is not there")
+    return [found[row[0]] for row in rows if history or (row[11] is None and not row[9])]
 
 
-def correction_of(row: Sequence[Any]) -> Correction:
-    """COLUMNS as a value, checked."""
+def _rows(con: sqlite3.Connection, enrichment: str, keys: Iterable[str] | None) -> list[_Row]:
+    """Rows as they stand, oldest first."""
+    if keys is None:
+        return con.execute(_SELECT + " ORDER BY correction_id", (enrichment,)).fetchall()
+    return sorted(rows_in(con, _SELECT + " AND key IN (%s)", keys, enrichment), key=itemgetter(0))
+
+
+def _place(row: _Row) -> _Place:
+    return row[2], row[3], row[4]
+
+
+def _correction(row: _Row) -> Correction:
+    """A row as a value, checked."""
     if _sound(row):
         try:
             return Correction(
-                row[2],
-                row[3],
-                row[4],
+                *_place(row),
                 orjson.loads(row[5]),
                 None if row[6] is None else NullReason(row[6]),
                 row[7],
@@ -102,25 +151,37 @@ def correction_of(row: Sequence[Any]) -> Correction:
             )
         except UNLIKE:
             pass
-    raise StoreDamaged(
-        f"the correction of {row[4]!r} in pass {row[2]!r} for row {row[3]!r} does not match its checksum; "
-        "it is not served",
+    raise _damaged(row, "does not match its checksum")
+
+
+def _sound(row: _Row) -> bool:
+    try:
+        return line_sum(row[:12]) == row[12]
+    except UNLIKE:
+        return False
+
+
+def _damaged(row: _Row, what: str) -> StoreDamaged:
+    return StoreDamaged(
+        f"the correction of {row[4]!r} in pass {row[2]!r} for row {row[3]!r} {what}; it is not served",
         remedy="correct that field of that row again, or restore the store from a backup; `inlay store verify` lists "
         "all damage",
     )
 
 
-def _sound(row: Sequence[Any]) -> bool:
-    try:
-        return line_sum(row[:11]) == row[11]
-    except UNLIKE:
-        return False
-
-
 def problems(con: sqlite3.Connection) -> Iterator[str]:
     """One sentence for each row that is wrong."""
-    for row in con.execute(f"SELECT {COLUMNS} FROM corrections"):
+    if not there(con):
+        return
+    query = (
+        f"SELECT {', '.join('c.' + name for name in _NAMES.split(', '))}, n.enrichment, n.pass_name, n.key, n.field "
+        "FROM corrections c LEFT JOIN corrections n ON n.correction_id = c.next_id"
+    )
+    for row in con.execute(query):
         try:
-            correction_of(row)
+            _correction(row)
         except StoreDamaged as error:
             yield error.message
+            continue
+        if row[11] is not None and row[13:] != row[1:5]:
+            yield _damaged(row, "has a later one, which is not there").message
