@@ -46,7 +46,7 @@ def test_explain_names_the_command_that_asks_again(project: Project) -> None:
     told = project.inlay("explain", "r1", "other.yaml").stdout
     assert "next: inlay run other.yaml asks it" in told
     assert "not published: input changed" in told
-    assert "    text: - Lovely place, very clean. 5 stars\n          + Dreadful place, very clean. 5 stars\n" in told
+    assert "    text:\n      - Lovely place, very clean. 5 stars\n      + Dreadful place, very clean. 5 stars\n" in told
 
 
 def test_explain_json_has_stable_keys(project: Project) -> None:

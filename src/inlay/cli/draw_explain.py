@@ -135,9 +135,8 @@ def _next(part: PassStory, told: Explanation, file: str) -> str:
 def _answered(part: PassStory) -> str:
     answer = part.answer
     assert answer is not None
-    served = (
-        f", served as {answer.served_model}" if answer.served_model not in ("", part.model.partition(":")[2]) else ""
-    )
+    named = ("", answer.model, answer.model.partition(":")[2])
+    served = "" if answer.served_model in named else f", served as {answer.served_model}"
     price = words.dollars(answer.cost_usd)
     return f"answered {words.when(answer.given_at)} in run {answer.run_id} by {answer.model}{served}, for {price}"
 
@@ -155,7 +154,11 @@ def _unpublished(part: PassStory, told: Explanation) -> str:
 
 
 def _field(out: Page, story: FieldStory, part: PassStory) -> None:
-    about = [] if not story.source else [story.source if story.source != "human" else _corrected(story)]
+    about: list[str] = []
+    if story.source == "human":
+        about.append(_corrected(story))
+    elif story.source == "rule":
+        about.append("by a rule")  # any other value is the model's, which is named above
     if not story.declared:
         about.append("no longer a field")
     if story.confidence is not None:
@@ -196,14 +199,14 @@ def _change(out: Page, change: Change) -> None:
         say(out, f"{change.kind}: {shown_value(side, None)}", f"    {name}: ")
         return
     before, after = _side(change.before), _side(change.after)
+    out.line(f"    {name}:")
     if change.what == "prompt":
-        out.line(f"    {name}:")
         for line in _diff(before, after):
             say(out, line[1:], f"      {line[0]} ")
         return
     was, now = differing(before, after)
-    say(out, was, f"    {name}: - ")
-    say(out, now, f"    {' ' * len(name)}  + ")
+    say(out, was, "      - ")
+    say(out, now, "      + ")
 
 
 def _side(value: Any) -> str:

@@ -71,4 +71,6 @@ def shown_value(value: Any, reason: Any = None) -> str:
         return "null" + (f", {str(reason).replace('_', ' ')}" if reason else "")
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return cut(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), LONGEST_VALUE)
