@@ -37,8 +37,10 @@ bench: $(VENV)/dev.stamp  ## Measure every target of performance beside its floo
 soak: $(VENV)/dev.stamp  ## The long proofs: kills, faults, budgets, limits (about an hour)
 	@INLAY_SOAK=1 $(BIN)/python -m pytest -n $(WORKERS) tests/durability -q -p no:cacheprovider
 
-docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/
+docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/, then the site in docs/_build/html
 	@$(BIN)/python -m inlay.cli.reference > docs/cli.md
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 format: $(VENV)/dev.stamp  ## Let ruff format the code
 	@$(BIN)/ruff check --fix src tests bench
@@ -49,4 +51,4 @@ lock:  ## Compile requirements/*.txt anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements/base.txt -o requirements/dev.txt pyproject.toml requirements/build.in --group dev
 
 clean:  ## Remove what was built here
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/job_postings/.inlay examples/job_postings/report.html
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/job_postings/.inlay examples/job_postings/report.html

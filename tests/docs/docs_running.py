@@ -37,6 +37,13 @@ KNOWN = {
     "neutral": "fine, average",
     "negative": "broken, cold, terrible, never again",
 }
+PREPARED = """\
+name: reviews
+source: {files: reviews.csv, key: id}
+passes:
+  - {name: read, model: lexical, prompt: "{{ text }}", fields: {sentiment: lovely|broken, stars: integer}}
+output: out.parquet
+"""
 _DONE = "-- done:"
 _SHIM = """#!/bin/sh
 exec {python} {arguments} "$@"
@@ -79,11 +86,17 @@ def by_words(request: SimRequest) -> str:
 
 
 class Pages:
-    """Runs one page. Use as a context manager; everything started is ended with it."""
+    """Runs one page. Use as a context manager; everything started is ended with it.
 
-    def __init__(self, folder: Path) -> None:
+    `prepared` lays out a small project before the first block, for pages that speak to somebody who has one.
+    """
+
+    def __init__(self, folder: Path, *, prepared: bool = False) -> None:
         self.folder = folder / "reviews"
         self.folder.mkdir(parents=True)
+        if prepared:
+            (self.folder / "reviews.csv").write_text('id,text\n1,"Lovely, 5 stars"\n2,壊れていた\n', encoding="utf-8")
+            (self.folder / "inlay.yaml").write_text(PREPARED)
         self._bin = folder / "bin"
         self._bin.mkdir()
         self._site = folder / "site"

@@ -14,6 +14,8 @@ from docs_running import Differs, Pages, alike
 
 # Made from the commands; their examples are checked in test_docs_words.
 GENERATED = ("docs/cli.md",)
+# Reference for somebody who has a project already.
+FOR_A_PROJECT = ("docs/errors.md", "docs/logs.md")
 RUN = [page for page in pages() if name_of(page) not in GENERATED]
 # Blocks that no test machine can run, each with its reason in the page. Raise this only with a reason as good.
 MOST_NOT_RUN = 6
@@ -23,7 +25,7 @@ MOST_NOT_RUN = 6
 def test_every_block_does_what_the_page_shows(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     renew = bool(os.environ.get("INLAY_RENEW_DOCS"))
-    with Pages(tmp_path) as running:
+    with Pages(tmp_path, prepared=name_of(page) in FOR_A_PROJECT) as running:
         try:
             running.run(blocks_of(text), renew=renew)
         except Differs as error:

@@ -1,6 +1,6 @@
 """Nothing that a user can type or meet is undocumented, and nothing documented can be mistyped.
 
-Commands, options, keys of the declaration, error classes, stored kinds and reasons; links and their anchors; examples in
+Commands, options, keys of the declaration, error classes, kinds and reasons; links and their anchors; examples in
 the generated reference.
 """
 
@@ -28,7 +28,7 @@ from inlay.types import CellState, NullReason, Reason
 
 COMMANDS = dict(commands(cli, "inlay"))
 # Filled in by the loader, or written under another name in YAML.
-WRITTEN = {"upstream": None, "ttl_s": "ttl"}
+WRITTEN = {"upstream": None, "content_key": None, "ttl_s": "ttl"}
 
 
 def read(page: str) -> str:
@@ -57,8 +57,8 @@ def test_every_command_is_shown_or_told_of_outside_the_reference(path: str) -> N
     assert told, f"no page but the reference speaks of `{path}`"
 
 
-def typed() -> Iterator[tuple[str, str]]:
-    """(where, command line) of every `inlay …` that a page or a help text shows."""
+def typed() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(where, words) of every `inlay …` that a page or a help text shows."""
     for page in pages():
         for block in blocks_of(page.read_text(encoding="utf-8")):
             if block.language == "console":
@@ -68,30 +68,49 @@ def typed() -> Iterator[tuple[str, str]]:
             else:
                 continue
             for line in lines:
-                for part in re.split(r"\||&&|;", line.replace("\\\n", " ")):
-                    if part.strip().startswith("inlay "):
-                        yield f"{name_of(page)}:{block.line}", part.strip()
+                for words in command_lines(line.replace("\\\n", " ")):
+                    if words[0] == "inlay":
+                        yield f"{name_of(page)}:{block.line}", tuple(words[1:])
 
 
-@pytest.mark.parametrize(("where", "line"), sorted(set(typed())))
-def test_every_command_line_that_is_shown_can_be_typed(where: str, line: str) -> None:
-    if line.count("'") % 2 or line.count('"') % 2:
-        pytest.fail(f"{where}: a command line that the test cannot take apart: {line}")
-    words = [word for word in shlex.split(line, comments=True) if not re.match(r"\d?>", word)][1:]
+def command_lines(line: str) -> Iterator[list[str]]:
+    """The commands of a line of shell, as words, without what is redirected."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;()<>")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    redirected = False
+    for word in [*lexer, ";"]:
+        if set(word) <= set("|&;()"):
+            if words:
+                yield words
+            words = []
+        elif set(word) <= set("<>&"):
+            redirected = True
+            if words and words[-1].isdigit():
+                words.pop()
+        elif redirected:
+            redirected = False
+        else:
+            words.append(word)
+
+
+@pytest.mark.parametrize(("where", "given"), sorted(set(typed())), ids=lambda part: " ".join(part)[:60])
+def test_every_command_line_that_is_shown_can_be_typed(where: str, given: tuple[str, ...]) -> None:
+    words = list(given)
     command: click.Command = cli
     context = click.Context(cli, info_name="inlay")
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         found = command.get_command(context, words.pop(0))
-        assert found is not None, f"{where}: {line}"
+        assert found is not None, f"{where}: {given}"
         command = found
     if isinstance(command, click.Group):
         return
     try:
-        command.make_context(line, words)
+        command.make_context("inlay", words)
     except click.exceptions.Exit:
         pass  # --help
     except click.UsageError as error:
-        pytest.fail(f"{where}: `{line}`: {error.format_message()}")
+        pytest.fail(f"{where}: {given}: {error.format_message()}")
 
 
 # --- the declaration
