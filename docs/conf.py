@@ -57,7 +57,7 @@ CONTENTS = (
         ),
     ),
     ("Look up", ("cli", "errors", "logs", "comparison", "performance", "changelog")),
-    ("Build on it", ("writing-a-provider", "architecture", "contributing", "decisions/*")),
+    ("Build on it", ("writing-a-provider", "architecture", "contributing", "decisions/index")),
 )
 
 
@@ -65,14 +65,16 @@ def _source(app: Any, name: str, source: list[str]) -> None:
     """Add what a page has on the site alone."""
     if name == "index":
         source[0] += "".join(_tree(title, pages) for title, pages in CONTENTS)
+    elif name == "decisions/index":
+        source[0] += _tree("", ("0*",))
     elif name == "changelog":
         source[0] = (HERE.parent / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def _tree(title: str, pages: tuple[str, ...]) -> str:
     present = [page for page in pages if "*" in page or (HERE / f"{page}.md").exists()]
-    lines = ["", "```{toctree}", ":hidden:", f":caption: {title}", ":glob:", "", *present, "```", ""]
-    return "\n".join(lines)
+    options = [":hidden:", ":glob:", *([f":caption: {title}"] if title else [])]
+    return "\n".join(["", "```{toctree}", *options, "", *present, "```", ""])
 
 
 def setup(app: Any) -> dict[str, Any]:

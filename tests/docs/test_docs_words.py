@@ -203,3 +203,8 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert target.exists(), f"{name_of(page)}: {link}"
         if anchor:
             assert anchor in anchors(target), f"{name_of(page)}: {link}"
+
+
+def test_every_decision_is_listed() -> None:
+    listed = re.findall(r"\((\d{4}-[\w-]+\.md)\)", read("decisions/index.md"))
+    assert listed == sorted(path.name for path in (DOCS / "decisions").glob("0*.md"))
