@@ -147,7 +147,7 @@ WHAT = (
 def main() -> None:
     """Measure what is named (all otherwise) and print one table."""
     parser = argparse.ArgumentParser(prog="python -m bench.again", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=["inlay", *PACKAGES], metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*PACKAGES, 'inlay'])}")
     names = parser.parse_args().names or [*PACKAGES, "inlay"]
     with tempfile.TemporaryDirectory(prefix="inlay-again-") as folder:
         columns = [figures(Tool(name, Path(folder))) for name in names]
