@@ -149,6 +149,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.again", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*PACKAGES, 'inlay'])}")
     names = parser.parse_args().names or [*PACKAGES, "inlay"]
+    if unknown := set(names) - {*PACKAGES, "inlay"}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="inlay-again-") as folder:
         columns = [figures(Tool(name, Path(folder))) for name in names]
     print("| | " + " | ".join(names) + " |")
