@@ -5,6 +5,7 @@ With INLAY_ALL_TESTS set (as in CI) nothing is left out: a test whose means are 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -19,13 +20,20 @@ def _can_mount() -> bool:
     return subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
 
 
+def _can_draw() -> bool:
+    return shutil.which("chromium") is not None and importlib.util.find_spec("playwright") is not None
+
+
 # The same examples each time, so that a red test is the change's own; the long proofs (`make soak`) draw new ones.
 settings.register_profile("steady", derandomize=True)
 if "INLAY_SOAK" not in os.environ:
     settings.load_profile("steady")
 
 # Marker -> what it needs, and whether this machine has it.
-_NEEDS = {"namespaces": ("unshare -rm (util-linux), as root or with user namespaces", _can_mount)}
+_NEEDS = {
+    "chromium": ("chromium (Debian's package) and playwright", _can_draw),
+    "namespaces": ("unshare -rm (util-linux), as root or with user namespaces", _can_mount),
+}
 
 
 def _missing() -> dict[str, str]:

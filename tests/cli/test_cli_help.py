@@ -41,6 +41,7 @@ def test_the_commands_are_listed_in_the_order_of_use() -> None:
         "inlay corrections",
         "inlay retry",
         "inlay export",
+        "inlay report",
         "inlay store",
         "inlay store stats",
         "inlay store verify",

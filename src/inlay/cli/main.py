@@ -43,7 +43,19 @@ _SAFE: tuple[tuple[type[InlayError], str], ...] = (
 class Commands(click.Group):
     """Commands by name, each in its own module, imported when it is used."""
 
-    modules = ("plan", "run", "show", "status", "explain", "correct", "corrections", "retry", "export", "store")
+    modules = (
+        "plan",
+        "run",
+        "show",
+        "status",
+        "explain",
+        "correct",
+        "corrections",
+        "retry",
+        "export",
+        "report",
+        "store",
+    )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order in which they are used."""

@@ -6,8 +6,23 @@ marks), so that no record, key or model answer can move the cursor, recolour, re
 
 from __future__ import annotations
 
-import datetime as dt
 import re
+
+from inlay.reporting.words import count, counted, dollars, duration, percent, when
+
+__all__ = [
+    "count",
+    "counted",
+    "dollars",
+    "duration",
+    "escaped",
+    "json_escaped",
+    "kinds",
+    "percent",
+    "price_range",
+    "size",
+    "when",
+]
 
 _OBEYED = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
@@ -39,57 +54,11 @@ def _json_escape(code: int) -> str:
     return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
-def count(number: int) -> str:
-    """12,345."""
-    return f"{number:,}"
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def dollars(amount: float | None) -> str:
-    """US dollars with as many digits as the amount needs; None is a price that nobody knows."""
-    if amount is None:
-        return "price unknown"
-    if amount == 0:
-        return "$0"
-    return f"${amount:,.2f}" if abs(amount) >= 1 else f"${amount:.4f}" if abs(amount) >= 0.01 else f"${amount:.6f}"
-
-
 def price_range(estimate: float | None, worst: float | None) -> str:
     """`$0.0123 … $0.0456`: what is expected, and the most that it can be."""
     if estimate is None or worst is None or worst <= estimate:
         return dollars(estimate)
     return f"{dollars(estimate)} … {dollars(worst)}"
-
-
-def percent(part: float, whole: float) -> str:
-    """`12.5%`; never 100% or 0% of what is not quite all or nothing."""
-    if not whole:
-        return "–"
-    share = part * 100 / whole
-    if 0 < part < whole:
-        share = min(max(share, 0.1), 99.9)
-    return f"{share:.1f}%"
-
-
-def duration(seconds: float) -> str:
-    """`0.8 s`, `42 s`, `3 min 20 s`, `2 h 05 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-
-
-def when(epoch_s: float) -> str:
-    """A moment in UTC, to the second."""
-    return f"{dt.datetime.fromtimestamp(epoch_s, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def size(number: float) -> str:

@@ -1,4 +1,4 @@
-"""The verbs: plan, run, status, retry, export, and the care of the store. Where rooms are wired together.
+"""The verbs: plan, run, status, retry, export, report, and the care of the store. Where rooms are wired together.
 
 Each takes a declaration (a path to its YAML, or an Enrichment) and gives back plain values; nothing here prints.
 Heavy rooms are imported when a verb needs them, so that `inlay --help` stays fast.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from inlay.project.explanation import Explanation
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
+    from inlay.reporting.facts import Facts
     from inlay.spec.model import Enrichment
 
     Declaration = str | Path | Enrichment
@@ -31,12 +32,15 @@ __all__ = [
     "export",
     "plan",
     "prune",
+    "report_facts",
+    "report_html",
     "retry",
     "run",
     "show",
     "stats",
     "status",
     "verify",
+    "write_report",
 ]
 
 
@@ -216,6 +220,38 @@ def corrections(declaration: Declaration, *, history: bool = False) -> Correctio
 
     with Session(declaration) as session:
         return list_corrections(session, history=history)
+
+
+def write_report(declaration: Declaration, target: str | Path | None = None, *, samples: int = 12) -> Path:
+    """Write one self-contained web page about the enrichment: coverage, values, confidence, cost, changes, rows.
+
+    Without `target` it is report.html beside the declaration. The page loads nothing, runs no script and is smaller
+    than 600 kB whatever the table's size. Pays nothing. The file appears whole or not at all; its path is returned.
+    """
+    from inlay.project import page
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return page.write(session, target, samples=samples)
+
+
+def report_html(declaration: Declaration, *, samples: int = 12) -> str:
+    """The page of `write_report` as text, for a notebook or a mail."""
+    from inlay.project import page
+    from inlay.project.session import Session
+    from inlay.reporting.page import render
+
+    with Session(declaration) as session:
+        return render(page.facts(session, samples=samples))
+
+
+def report_facts(declaration: Declaration, *, samples: int = 12) -> Facts:
+    """What `write_report` draws, as plain values."""
+    from inlay.project import page
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return page.facts(session, samples=samples)
 
 
 def stats(declaration: Declaration) -> dict[str, Any]:

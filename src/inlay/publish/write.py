@@ -60,6 +60,12 @@ def write(path: str | Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
         return _WRITERS[kind](file, schema, batches)
 
 
+def write_file(path: str | Path, content: bytes) -> None:
+    """Write one file whole or not at all, like a table."""
+    with _beside(Path(os.path.realpath(path))) as file:
+        file.write(content)
+
+
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[IO[bytes]]:
     """A new file next to the target that takes its place at the end, or vanishes on any error."""

@@ -1,0 +1,66 @@
+"""From the store to a page that people read: the report of an enrichment."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from inlay.errors import SpecError
+from inlay.project.session import Session
+from inlay.publish.write import write_file
+from inlay.reporting.facts import Facts
+from inlay.reporting.gather import SAMPLES, Subject, gather
+from inlay.reporting.page import render
+
+REPORT_FILE = "report.html"
+MOST_SAMPLES = 50
+
+
+def facts(session: Session, *, samples: int = SAMPLES) -> Facts:
+    """What a report says. Reads source and store; writes nothing, costs nothing."""
+    if not 0 <= samples <= MOST_SAMPLES:
+        raise SpecError(
+            f"cannot show {samples} sample rows", key="samples", remedy=f"choose a number from 0 to {MOST_SAMPLES}"
+        )
+    session.check()
+    parts = zip(session.compiled, session.refs(), session.models, session.prices, strict=True)
+    subjects = [
+        Subject(compiled.spec, ref, model.full_name, model.local is not None or price is not None)
+        for compiled, ref, model, price in parts
+    ]
+    return gather(
+        session.enrichment,
+        session.source,
+        session.store(),
+        subjects,
+        made_at=time.time(),
+        most_samples=samples,
+    )
+
+
+def write(session: Session, target: str | Path | None, *, samples: int = SAMPLES) -> Path:
+    """Write the page; its path. Without `target` it stands beside the declaration. Atomic."""
+    path = _place(session, target)
+    write_file(path, render(facts(session, samples=samples)).encode())
+    return path
+
+
+def _place(session: Session, target: str | Path | None) -> Path:
+    """Where the page goes. A file that is no report of ours is only replaced where somebody named it."""
+    if target is not None:
+        path = Path(target)
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise SpecError(
+                f"a report is a web page, and {path.name!r} does not end in .html",
+                key="output",
+                remedy=f"name it {path.with_suffix('.html').name}",
+            )
+        return path
+    path = session.enrichment.folder / REPORT_FILE
+    if path.is_file() and b'content="Inlay ' not in path.read_bytes()[:2000]:
+        raise SpecError(
+            f"{path} is there already, and Inlay did not write it",
+            key="output",
+            remedy="name another file with -o; -o replaces whatever it names",
+        )
+    return path
