@@ -5,6 +5,7 @@ What stays true: only columns that the table really has are read, so that a tabl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute
 
+from inlay.fingerprint import key_parts
 from inlay.reporting.choosing import Traits
 from inlay.reporting.facts import NOT_SELECTED, WAITING, part_of
 from inlay.reporting.tallies import Counter, Tallies
@@ -54,7 +56,7 @@ class FieldColumns:
             self.tallies.add_texts(self.tallies.slot("verified", *self.slot), found)
         source = read(batch, f"{self.column}_source")
         if source is None:  # a model's answers alone
-            source = batch.column(f"{self.pass_name}_model")
+            source = pc.binary_join_element_wise("model", batch.column(f"{self.pass_name}_model"), ":")
         self.tallies.add_texts(self.tallies.slot("source", *self.slot), source.filter(there))
 
 
@@ -90,6 +92,16 @@ class PassColumns:
     def _count(self, state: str, count: int) -> None:
         if count:
             self.states[state] = self.states.get(state, 0) + count
+
+
+def shown_key(key: str, parts: int) -> str:
+    """A row key as people write it: one of several columns is a JSON list, as `--key` takes it."""
+    if parts == 1:
+        return key
+    try:
+        return json.dumps(key_parts(key, parts), ensure_ascii=False)
+    except ValueError:  # the declaration's key has changed since
+        return key
 
 
 def read(batch: pa.RecordBatch, name: str) -> pa.Array | None:

@@ -227,6 +227,20 @@ def test_samples_are_the_same_every_time_and_show_the_quotes_where_they_stand(pl
     assert place.facts(samples=0).samples == ()
 
 
+def test_keys_of_several_columns_read_like_a_list(place: Place, sim: Simulator) -> None:
+    (place.folder / "reviews.csv").write_text(
+        '\ufeffland "x",nr,guest\'s text\r\n' + "".join(f"日本,{n},とても静か {n}\r\n" for n in range(4)),
+        encoding="utf-8",
+    )
+    place.declare(source={"files": "reviews.csv", "key": ['land "x"', "nr"]})
+    sim.control(faults=[{"fault": "refusal", "record": "静か 2"}])
+    place.run()
+    facts = place.facts()
+    assert {sample.key for sample in facts.samples} == {f'["日本", "{n}"]' for n in range(4)}
+    assert facts.failures[0].examples[0][0] == '["日本", "2"]'
+    assert all(sample.texts[0].pieces for sample in facts.samples)
+
+
 def test_a_column_of_sources_is_counted_where_the_table_has_one() -> None:
     spec = PassSpec(name="p", prompt="{{ t }}", inputs=("t",), fields={"mood": FieldSpec()})
     batch = pa.record_batch(
