@@ -203,7 +203,9 @@ class Store(Protocol):
 
     def correct(self, enrichment: str, corrections: Sequence[Correction]) -> None:
         """Keep corrections; of several for one field of one row the last one counts. Atomic, durable, append-only:
-        an earlier one stays in the history. `at` of what is given is ignored: the store's clock sets it."""
+        an earlier one stays in the history. `at` of what is given is ignored: the store's clock sets it. A value that
+        is no plain JSON, a null without a reason or a value with one is a StoreError, and nothing is kept. The pass
+        need not be registered."""
         ...
 
     def corrections(

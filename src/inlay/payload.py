@@ -9,13 +9,13 @@ model gave the value. Append-only: a reader accepts all that an earlier writer w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
 from inlay.fingerprint import short_hash
-from inlay.types import Evidence, FieldAnswer, NullReason
+from inlay.types import Correction, Evidence, FieldAnswer, NullReason
 
 
 def encode_fields(fields: Mapping[str, FieldAnswer]) -> bytes:
@@ -59,6 +59,14 @@ def decode_fields(payload: bytes) -> dict[str, FieldAnswer]:
             parts.get("p"),
             parts.get("s"),
         )
+    return out
+
+
+def by_cell(corrections: Iterable[Correction]) -> dict[tuple[str, str], dict[str, FieldAnswer]]:
+    """Corrections as fields that lie over an answer: (pass, row key) to field to what stands there instead."""
+    out: dict[tuple[str, str], dict[str, FieldAnswer]] = {}
+    for each in corrections:
+        out.setdefault((each.pass_name, each.key), {})[each.field] = each.answer
     return out
 
 

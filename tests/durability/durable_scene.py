@@ -245,7 +245,7 @@ class Ended:
 def adds_up(summary: Mapping[str, Any]) -> None:
     """Every cell that a run set out to ask ended in exactly one way."""
     for part in summary["passes"]:
-        ends = [part[name] for name in ("done", "reused", "unchanged", "partial", "pending")]
+        ends = [part[name] for name in ("done", "ruled", "reused", "unchanged", "partial", "pending")]
         ends += [sum(part["failed"].values()), sum(part["skipped"].values())]
         assert part["cells"] == sum(ends), part
         assert min(ends) >= 0, part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from inlay.cli import screen, words
@@ -86,16 +86,23 @@ def _selected(part: PassPlan) -> str:
 
 
 def _price_table(plan: Plan) -> Sheet:
-    """asked = answered already + same input as another + to answer."""
-    figures = ("asked", "= in store", "+ same input", "+ to answer", "calls", "tokens in", "tokens out")
-    rows = [[part.name, part.model, *_figures([part]), _price(part)] for part in plan.passes]
-    total = ["total", "", *_figures(plan.passes), words.price_range(plan.cost_usd, plan.worst_usd)]
-    return sheet(["pass", "model", *figures, "US dollars"], rows, text=["pass", "model"], total=total)
+    """asked = given by rules + answered already + same input as another + to answer."""
+    parts = [part for part in ("by rules", "in store", "same input", "to answer") if part != "by rules" or _ruled(plan)]
+    split = [f"{'+' if place else '='} {part}" for place, part in enumerate(parts)]
+    names = ["pass", "model", "asked", *split, "calls", "tokens in", "tokens out", "US dollars"]
+    rows = [[part.name, part.model, *_figures(plan, [part]), _price(part)] for part in plan.passes]
+    total = ["total", "", *_figures(plan, plan.passes), words.price_range(plan.cost_usd, plan.worst_usd)]
+    return sheet(names, rows, text=["pass", "model"], total=total)
 
 
-def _figures(parts: tuple[PassPlan, ...] | list[PassPlan]) -> list[str]:
+def _ruled(plan: Plan) -> bool:
+    return any(part.ruled for part in plan.passes)
+
+
+def _figures(plan: Plan, parts: Sequence[PassPlan]) -> list[str]:
     columns = [
-        (part.asked, part.reused, part.asked - part.reused - part.distinct, part.distinct, part.calls,
+        (part.asked, *([part.ruled] if _ruled(plan) else []), part.reused,
+         part.asked - part.ruled - part.reused - part.distinct, part.distinct, part.calls,
          part.input_tokens, part.output_tokens)
         for part in parts
     ]  # fmt: skip

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inlay.project.report import Report
     from inlay.spec.model import Enrichment
 
-COLUMNS = ("done", "reused", "unchanged", "partial", "failed", "skipped", "pending")
+COLUMNS = ("done", "ruled", "reused", "unchanged", "partial", "failed", "skipped", "pending")
 
 
 # Words that DuckDB does not take as a column's name without quotes.
@@ -57,7 +57,7 @@ def stopped_line(report: Report) -> str:
 
 def cell_counts(part: Mapping[str, Any]) -> list[int]:
     """A pass's cells, then how they ended, in the order of COLUMNS; the first is the sum of the others."""
-    return [part["cells"], *(_number(part[name]) for name in COLUMNS)]
+    return [part["cells"], *(_number(part.get(name, 0)) for name in COLUMNS)]
 
 
 def _number(value: Any) -> int:
@@ -65,8 +65,10 @@ def _number(value: Any) -> int:
 
 
 def _cells_table(passes: list[Mapping[str, Any]]) -> Sheet:
-    columns = ["pass", "cells", *(f"{'+ ' if n else '= '}{name}" for n, name in enumerate(COLUMNS))]
     counts = [cell_counts(part) for part in passes]
+    shown = [at for at, name in enumerate(COLUMNS) if name != "ruled" or any(row[1 + at] for row in counts)]
+    columns = ["pass", "cells", *(f"{'+ ' if n else '= '}{COLUMNS[at]}" for n, at in enumerate(shown))]
+    counts = [[row[0], *(row[1 + at] for at in shown)] for row in counts]
     rows = [[part["pass"], *map(words.count, row)] for part, row in zip(passes, counts, strict=True)]
     sums = [sum(column) for column in zip(*counts, strict=True)]
     return sheet(columns, rows, text=["pass"], total=["total", *map(words.count, sums)])

@@ -12,6 +12,7 @@ from typing import Any
 
 from inlay.engine.answer import AnswerReader
 from inlay.engine.ask import answer_schema, default_max_output_tokens, system_prompt
+from inlay.engine.given import Given
 from inlay.engine.work import Ask
 from inlay.planning.decide import Rule
 from inlay.providers.models import ResolvedModel
@@ -51,6 +52,7 @@ class PassWork:
         self.price = price
         self.rule = rule
         self.upstream: tuple[int, ...] = ()  # indexes of the passes that this one reads; set by the runner
+        self.given = Given(compiled.spec.fields)
         self._variants: dict[tuple[tuple[str, ...], int], Variant] = {}
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from inlay.engine.given import located
 from inlay.engine.passwork import PassWork
 from inlay.engine.tally import Tally
 from inlay.engine.work import Answered, Ask, Row, Target
@@ -52,7 +53,8 @@ class Cells:
         values = part.compiled.source_values(row.values)
         upstream, hashed, _ = self.upstream(part, row)
         target.upstream_hash = hashed
-        canonical = part.compiled.canonical_input(values, upstream)
+        given = row.given.get(part.index, "")
+        canonical = part.compiled.canonical_input(values, upstream, given)
         stored = row.stored.get(part.index)
         # An answer younger than the ttl will do, whoever asked for it; a stale cell may find that of an earlier prompt.
         since = part.rule.since
@@ -68,6 +70,10 @@ class Cells:
             }
             ask.names = tuple(name for name in part.fields if name not in ask.known)
             ask.cost_nusd = known.cost_nusd
+        elif given and (ruled := part.given.read(given)):
+            ask.known = {name: located(answer, part.compiled.texts(values)) for name, answer in ruled.items()}
+            ask.names = tuple(name for name in part.fields if name not in ruled)
+            ask.ruled = not ask.names
         return ask
 
     def prepare(self, part: PassWork, ask: Ask) -> None:
@@ -122,7 +128,8 @@ def plan_cells(cells: Cells, row: Row, tally: Tally) -> Iterator[tuple[PassWork,
             yield part, _skip(part, row, missing, stored, hashed), None
             continue
         if reason is Reason.UPSTREAM and stored is not None:
-            canonical = part.compiled.canonical_input(part.compiled.source_values(row.values), upstream)
+            values = part.compiled.source_values(row.values)
+            canonical = part.compiled.canonical_input(values, upstream, row.given.get(part.index, ""))
             same = short_hash(canonical) == stored.input_hash
             reason = part.rule.decide(_facts(stored), same_input=same)
             if not part.rule.asks(reason):
@@ -132,7 +139,7 @@ def plan_cells(cells: Cells, row: Row, tally: Tally) -> Iterator[tuple[PassWork,
                     # Later passes read what this one already knew.
                     fields = decode_fields(stored.answer.payload)
                     whole = stored.state is CellState.DONE
-                    row.answers[part.index] = Answered(fields, stored.answer.values_hash, whole)
+                    row.answered(part.index, Answered(fields, stored.answer.values_hash, whole))
                 if same and stored.answer is not None:
                     yield part, _touch(part, row, stored, hashed), None
                 continue

@@ -276,6 +276,9 @@ class Runner:
             self._track(self.settling.fail(part, cell, known))
             return
         flights[cell.fingerprint] = cell
+        if cell.ruled:
+            self._track(self.settling.rule(cell))
+            return
         try:
             self.cells.prepare(part, cell)
         except InvalidRequest as error:

@@ -351,6 +351,6 @@ def _container(fragment: str) -> Any:
 
     try:
         value = json_repair.loads(fragment, skip_json_loads=True)
-    except Exception:  # noqa: BLE001 - a third party's guess at broken text may fail in any way; the text is unreadable
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):  # it lost its way in the text
         return _NOT_JSON
     return value if isinstance(value, dict | list) else _NOT_JSON

@@ -11,17 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from inlay.engine.events import BudgetWarning, Listener
+from inlay.engine.given import RULE
 from inlay.engine.passwork import PassWork
 from inlay.engine.rows import Cells
 from inlay.engine.tally import Tally
 from inlay.engine.work import Answered, Ask, Row, Target
 from inlay.engine.writer import Writer
 from inlay.errors import RunStopped, StoreError, TooManyFailures
-from inlay.payload import decode_fields
+from inlay.payload import decode_fields, encode_fields, values_hash
 from inlay.spec.model import FailuresSpec
 from inlay.types import Budget, CellState, CellWrite, FieldAnswer, Known, NewAnswer, Settlement, usd
 
-REMEMBERED_FAILURES = 20_000
+# So many failures, and so many answers that rules gave, are remembered in a run.
+REMEMBERED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Settling:
         self.writer = writer
         self.flights: dict[bytes, Ask] = {}  # address -> the ask that is under way
         self.failures: dict[bytes, Failure] = {}  # address -> how it failed, wholly or in part, in this run
+        self._ruled: dict[bytes, int] = {}  # address -> the answer that rules gave in this run
         self.open_claims = 0  # claimed by us and not closed
         self.unaffordable = False  # a claim found no room under the cap; closing another may make some
         self._rule = failures
@@ -110,7 +113,7 @@ class Settling:
         answered = None
         if fields and answer is not None:
             answered = Answered(fields, answer.values_hash, state is CellState.DONE)
-        if state is not CellState.DONE and len(self.failures) < REMEMBERED_FAILURES:
+        if state is not CellState.DONE and len(self.failures) < REMEMBERED:
             self.failures[ask.fingerprint] = Failure(state, kind, message, number, answered)
         for target in late:
             self._start(part, target)
@@ -133,19 +136,29 @@ class Settling:
         self.writer.nudge()
 
     def _ended(
-        self, part: PassWork, target: Target, state: CellState, kind: str, answered: Answered | None, *, reused: bool
+        self,
+        part: PassWork,
+        target: Target,
+        state: CellState,
+        kind: str,
+        answered: Answered | None,
+        *,
+        reused: bool,
+        ruled: bool = False,
     ) -> None:
         tally = self.tally.passes[part.index]
         row = target.row
+        row.answered(part.index, answered)
         if answered is not None:
-            row.answers[part.index] = answered
             for answer in answered.fields.values():
                 if answer.confidence is not None and answer.value is not None:
                     tally.confidence_sum += answer.confidence
                     tally.confidence_n += 1
         row.state[part.index] = state
         if state is CellState.DONE:
-            if reused:
+            if ruled:
+                tally.ruled += 1
+            elif reused:
                 tally.reused += 1
             else:
                 tally.done += 1
@@ -154,6 +167,41 @@ class Settling:
         else:
             tally.failed[kind] += 1
         self._step(row)
+
+    async def rule(self, ask: Ask) -> None:
+        """Rules give every field: keep that as the answer, for free."""
+        part = self.cells.passes[ask.pass_index]
+        fields = {name: ask.known[name] for name in part.fields}
+        hashed = values_hash(fields)
+        number = self._ruled.get(ask.fingerprint)
+        answer = None
+        if number is None:
+            answer = NewAnswer(
+                fingerprint=ask.fingerprint,
+                recipe_id=part.ref.recipe_id,
+                state=CellState.DONE,
+                payload=encode_fields(fields),
+                values_hash=hashed,
+                input=ask.input,
+                served_model=RULE,
+            )
+        targets = tuple(ask.targets)
+        writes = tuple(
+            self.cells.write(part, ask, target, CellState.DONE, "", "", answer_id=number) for target in targets
+        )
+        try:
+            number = await self.writer.keep(Settlement(answer=answer, cells=writes)) or number
+        except StoreError:
+            return
+        if number is not None and len(self._ruled) < REMEMBERED:
+            self._ruled[ask.fingerprint] = number
+        late = ask.targets[len(targets) :]
+        self.flights.pop(ask.fingerprint, None)
+        for target in late:
+            self._start(part, target)
+        answered = Answered(fields, hashed, True)
+        for target in targets:
+            self._ended(part, target, CellState.DONE, "", answered, reused=False, ruled=True)
 
     async def reuse(self, ask: Ask, known: Known) -> None:
         """The answer was there already: give it to the cells that wait."""

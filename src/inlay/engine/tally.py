@@ -27,11 +27,13 @@ class PassTally:
     unchanged: int = 0  # reached, and found to need nothing
     confidence_sum: float = 0.0
     confidence_n: int = 0
+    ruled: int = 0  # every field given by a rule, without a call
 
     @property
     def settled(self) -> int:
         """Cells that are through."""
-        return self.done + self.reused + self.partial + self.unchanged + self.failed.total() + self.skipped.total()
+        answered = self.done + self.ruled + self.reused + self.partial + self.unchanged
+        return answered + self.failed.total() + self.skipped.total()
 
 
 @dataclass(slots=True)
@@ -91,6 +93,7 @@ class Tally:
                     "pass": part.name,
                     "cells": part.planned,
                     "done": part.done,
+                    "ruled": part.ruled,
                     "reused": part.reused,
                     "unchanged": part.unchanged,
                     "partial": part.partial,

@@ -10,25 +10,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from inlay.payload import values_hash
 from inlay.types import CellState, FieldAnswer, Reason, StoredCell
+
+_NOTHING: Mapping[int, str] = {}
 
 
 class Row:
     """One row under way. `reasons` and `source_hashes` are by pass index; None: the run does not ask that cell."""
 
-    __slots__ = ("answers", "key", "open", "reasons", "source_hashes", "state", "stored", "values")
+    __slots__ = ("answers", "given", "human", "key", "open", "reasons", "source_hashes", "state", "stored", "values")
 
     def __init__(
-        self, key: str, values: Mapping[str, Any], reasons: list[Reason | None], source_hashes: list[bytes]
+        self,
+        key: str,
+        values: Mapping[str, Any],
+        reasons: list[Reason | None],
+        source_hashes: list[bytes],
+        given: Mapping[int, str] = _NOTHING,
     ) -> None:
         self.key = key
         self.values = values
         self.reasons = reasons
         self.source_hashes = source_hashes
+        self.given = given  # pass index -> what its rules give, as text
+        self.human: dict[int, dict[str, FieldAnswer]] = {}  # pass index -> what people say
         self.answers: dict[int, Answered] = {}
         self.stored: dict[int, StoredCell] = {}  # pass index -> what the store holds, where it matters
         self.state: dict[int, CellState] = {}  # pass index -> how its cell stands in this run
         self.open = 0  # cells of this row that are not settled yet
+
+    def answered(self, index: int, answered: Answered | None) -> None:
+        """Note what a pass knows about this row, for the passes that read it; what people say lies over it."""
+        if (human := self.human.get(index)) is not None:
+            fields = {**answered.fields, **human} if answered is not None else dict(human)
+            answered = Answered(fields, values_hash(fields), answered is None or answered.whole)
+        if answered is not None:
+            self.answers[index] = answered
 
 
 class Answered:
@@ -72,6 +90,7 @@ class Ask:
         "pass_index",
         "repair",
         "reserve_nusd",
+        "ruled",
         "since",
         "targets",
         "texts",
@@ -91,6 +110,7 @@ class Ask:
         self.since = since  # an answer this young would do
         self.known: dict[str, FieldAnswer] = {}
         self.names: tuple[str, ...] = ()  # empty: all fields
+        self.ruled = False  # `known` is all: given by rules, nothing to be called for
         self.repair = 0
         self.tries = 0
         self.attempt_id = 0

@@ -17,8 +17,10 @@ from inlay.contracts import Source, Store
 from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, quote_ident
 from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
+from inlay.planning.human import corrected
 from inlay.spec.compiled import CompiledPass
 from inlay.spec.model import Enrichment
+from inlay.tables.rules import given_suffix, rules_of
 from inlay.tables.select import check_keys, missing_reason_sql, select_sql
 from inlay.tables.sql import connect, prepare, translate
 from inlay.types import PassRef, Reason
@@ -56,7 +58,7 @@ class Judging:
     """A connection on which rows are judged. Close it when done.
 
     Names of our own start with two underscores: `__k` is the row key, `__n0` … its columns as they are, `__v00000` …
-    the columns that passes read, `__h0`, `__r0` … each pass's hash and reason.
+    the columns that passes read, `__g0` … what each pass's rules give, `__h0`, `__r0` … each pass's hash and reason.
     """
 
     def __init__(
@@ -78,6 +80,12 @@ class Judging:
             self._from = source.attach(self._con)
             self.key = key_sql(enrichment.source.key, self.types)
             self.selected = select_sql(self._from, enrichment.select, self.types)
+            self._rules = [
+                rules_of(enrichment, part.compiled.spec, self.types, self._from, self._con) for part in self.passes
+            ]
+            read = {index for part in self.passes for index in part.upstream}
+            pairs = [(part.compiled, part.ref) for part in self.passes]
+            self._human = corrected(store, enrichment.name, pairs, read)
         except BaseException:
             self.close()
             raise
@@ -93,6 +101,9 @@ class Judging:
         try:
             return self._con.execute(sql)
         except duckdb.Error as error:
+            for rules in self._rules:
+                if rules is not None:
+                    rules.check(rows=True)  # it was perhaps a rule that fails for some row
             raise translate(error, what) from None
 
     def one(self, sql: str, what: str = "planning") -> tuple[Any, ...]:
@@ -108,8 +119,23 @@ class Judging:
         return {self.alias[name]: self.types[name] for name in self.passes[index].compiled.inputs}
 
     def values_sql(self) -> str:
-        """All columns that passes read, under our names, each after a comma."""
-        return "".join(f", {quote_ident(name)} AS {self.alias[name]}" for name in self.inputs)
+        """All columns that passes read, and what rules give, under our names, each after a comma."""
+        values = "".join(f", {quote_ident(name)} AS {self.alias[name]}" for name in self.inputs)
+        return values + self.given_sql()
+
+    def given_sql(self) -> str:
+        """What rules give, for the passes that have some, each after a comma."""
+        return "".join(f", {rules.sql} AS __g{index}" for index, rules in enumerate(self._rules) if rules is not None)
+
+    def ruled(self) -> list[int]:
+        """The passes that have rules."""
+        return [index for index, rules in enumerate(self._rules) if rules is not None]
+
+    def canonical_sql(self, index: int, *, as_is: bool = False) -> str:
+        """The canonical input of a pass over our names, without what it reads of earlier passes."""
+        steps = self.passes[index].compiled.spec.normalize
+        row = canonical_row_sql(self.aliased_types(index), steps, as_is=as_is)
+        return row if self._rules[index] is None else f"{row} || {given_suffix(f'__g{index}')}"
 
     def asked_sql(self, index: int) -> str:
         """Whether this run asks a row's cell of the pass, over its reason."""
@@ -123,8 +149,7 @@ class Judging:
         return [name for name in key if self.types[name] in _BOUNDED]
 
     def _hash(self, index: int, *, as_is: bool = False) -> str:
-        steps = self.passes[index].compiled.spec.normalize
-        return hash_sql(canonical_row_sql(self.aliased_types(index), steps, as_is=as_is))
+        return hash_sql(self.canonical_sql(index, as_is=as_is))
 
     def _bytes(self) -> str:
         """About how much room a row's values take."""
@@ -138,13 +163,19 @@ class Judging:
     def _reason(self, index: int) -> str:
         part = self.passes[index]
         rule = part.rule.joined_sql(f"__was{index} = __h{index}", f"__comparable{index}", f"__unchanged{index}")
+        human = f"WHEN __whole{index} THEN 'cached'" if index in self._human else ""
         if not part.upstream:
-            return rule
+            return f"CASE {human} ELSE {rule} END" if human else rule
         asked = " OR ".join(self.asked_sql(number) for number in part.upstream)
-        hashes = " || ".join(f"coalesce(__values_hash{number}, '')" for number in part.upstream)
-        return f"""CASE WHEN __unchanged{index} IS NULL THEN 'new'
+        hashes = " || ".join(f"coalesce({self._values_hash(number)}, '')" for number in part.upstream)
+        return f"""CASE {human} WHEN __unchanged{index} IS NULL THEN 'new'
             WHEN ({asked}) OR __upstream_hash{index} <> {hash_sql(hashes)} THEN 'upstream'
             ELSE {rule} END"""
+
+    def _values_hash(self, index: int) -> str:
+        """The hash of what later passes read of a cell: what people say lies over what was answered."""
+        answered = f"__values_hash{index}"
+        return f"__fixed{index}, {answered}" if index in self._human else answered
 
     # --- judging
 
@@ -153,6 +184,7 @@ class Judging:
         held, columns = self._load_cells()
         each = range(len(self.passes))
         cells = " ".join(f"LEFT JOIN __c{index} ON __key{index} = __k" for index in each)
+        cells += "".join(f" LEFT JOIN __p{index} ON __person{index} = __k" for index in self._human)
         if held:
             self._note(cells)
             return
@@ -191,10 +223,17 @@ class Judging:
         bare = "".join(f", __n{at}" for at in range(len(self.bare_keys())))
         asked = " OR ".join(self.asked_sql(index) for index in each)
         keep = ", ".join(f"__h{index}, __r{index}" for index in each)
+        # Where rules give every field, nothing is to be called.
+        whole = {
+            index: f"coalesce(len(json_keys(__g{index})) = {len(self.passes[index].compiled.spec.fields)}, false)"
+            for index in self.ruled()
+        }
+        ruled = "".join(f", {sql} AS __w{index}" for index, sql in whole.items())
+        keep += "".join(f", __w{index}" for index in whole)
         self.sql(
             f"""CREATE TEMP TABLE __todo AS WITH __t AS ({self._rows()}),
             __s AS (SELECT *{raw} FROM __t {joins}),
-            __j AS (SELECT __k{bare}, {self._bytes()} AS __bytes{hashes}, {self._reasons()} FROM __s)
+            __j AS (SELECT __k{bare}, {self._bytes()} AS __bytes{hashes}{ruled}, {self._reasons()} FROM __s)
             SELECT __k{bare}, __bytes, {keep}, ({asked}) AS __asked FROM __j
             WHERE NOT ({self._idle()}) OR __k IS NULL""",
             "select.where",
@@ -230,6 +269,15 @@ class Judging:
             selected = "".join(f", {sql} AS {column}" for column, sql in named.items())
             self.sql(f"CREATE TEMP VIEW __c{index} AS SELECT key AS __key{index}{selected} FROM {name}")
             added += named
+        for index, human in self._human.items():
+            keys = list(human.whole)
+            people = {
+                f"__person{index}": pa.array(keys, pa.string()),
+                f"__whole{index}": pa.array([human.whole[key] for key in keys], pa.bool_()),
+                f"__fixed{index}": pa.array([human.hashes.get(key) for key in keys], pa.string()),
+            }
+            self._con.register(f"__p{index}", pa.table(people))
+            added += [f"__whole{index}", f"__fixed{index}"]
         return room >= 0, added
 
     def count_rows(self) -> tuple[int, int, dict[str, int]]:

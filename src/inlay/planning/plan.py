@@ -17,9 +17,9 @@ from inlay.types import Reason
 class PassPlan:
     """One pass. `reasons` counts every selected row's cell under its one reason.
 
-    `asked` cells would be worked on by this run (after `limit`); of these, `reused` have their answer in the store
-    already. `distinct` inputs remain, one call each. `cost_usd` is None where the price is unknown, `worst_usd` is
-    what would be reserved. Tokens are estimates over all calls.
+    `asked` cells would be worked on by this run (after `limit`). Of these, rules answer `ruled` whole, and `reused`
+    have their answer in the store already. `distinct` inputs remain, one call each. `cost_usd` is None where the price
+    is unknown, `worst_usd` is what would be reserved. Tokens are estimates over all calls.
     """
 
     name: str
@@ -32,6 +32,7 @@ class PassPlan:
     output_tokens: int
     cost_usd: float | None
     worst_usd: float | None
+    ruled: int = 0
 
     @property
     def calls(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from inlay.contracts import Source, Store
 from inlay.fingerprint import TAG
-from inlay.fingerprint_sql import canonical_row_sql, quote_ident, value_sql
+from inlay.fingerprint_sql import quote_ident, value_sql
 from inlay.planning.decide import Rule
 from inlay.planning.estimate import Estimator
 from inlay.planning.judging import Judging, PlannedPass
@@ -34,12 +34,16 @@ FEW_BYTES = 32_000_000
 
 @dataclass(frozen=True, slots=True)
 class PlannedRow:
-    """A row to work on: its key, its values by column, and by pass the reason (None: leave alone) and source hash."""
+    """A row to work on: its key, its values by column, and by pass the reason (None: leave alone) and source hash.
+
+    `given` is what the pass's rules give it (see `tables.rules`), where they give something.
+    """
 
     key: str
     values: Mapping[str, Any]
     reasons: list[Reason | None]
     source_hashes: list[bytes]
+    given: Mapping[int, str]
 
 
 class Planner:
@@ -148,10 +152,12 @@ class Planner:
         noted = sum(count for reason, count in reasons.items() if reason is not Reason.CACHED)
         reasons[Reason.CACHED] = rows_selected - noted
         shape = ", ".join(f"__h{number}" for number in (index, *self._ancestors(index)))
-        asked, distinct = self._judging.one(
-            f"SELECT count(*), count(DISTINCT ({shape})) FROM __work WHERE {self._judging.asked_sql(index)}"
+        whole = f"__w{index}" if index in self._judging.ruled() else "false"
+        asked, ruled, distinct = self._judging.one(
+            f"SELECT count(*), count(*) FILTER ({whole}), count(DISTINCT ({shape})) FILTER (NOT {whole}) "
+            f"FROM __work WHERE {self._judging.asked_sql(index)}"
         )
-        reused = 0 if part.upstream or not asked else self._reused(index)
+        reused = 0 if part.upstream or not distinct else self._reused(index)
         calls = max(0, distinct - reused)
         figures = Estimator(part.compiled, part.pricing).estimate(self._sample(index) if calls else [], calls)
         return PassPlan(
@@ -165,6 +171,7 @@ class Planner:
             output_tokens=figures.output_tokens,
             cost_usd=figures.cost_usd,
             worst_usd=figures.worst_usd,
+            ruled=ruled,
         )
 
     def _ancestors(self, index: int) -> list[int]:
@@ -181,12 +188,13 @@ class Planner:
     def _reused(self, index: int) -> int:
         """How many distinct inputs have their answer in the store already, given for another row or earlier."""
         part = self._passes[index]
-        canonical = canonical_row_sql(self._judging.aliased_types(index), part.compiled.spec.normalize)
+        canonical = self._judging.canonical_sql(index)
+        open_ = f" AND __k IN (SELECT __k FROM __work WHERE NOT __w{index})" if index in self._judging.ruled() else ""
         prefix = "".join(f"\\x{byte:02X}" for byte in TAG.encode() + part.digest)
         # Whatever the reason: an answer to this very input that is young enough is not bought again.
         cursor = self._judging.sql(
             f"SELECT DISTINCT sha256('{prefix}'::BLOB || encode({canonical})) FROM {self._rows()} "
-            f"WHERE {self._judging.asked_sql(index)}"
+            f"WHERE {self._judging.asked_sql(index)}{open_}"
         )
         found = 0
         while rows := cursor.fetchmany(ADDRESS_CHUNK):
@@ -229,13 +237,15 @@ class Planner:
         judging = self._judging
         wanted = judging.inputs
         number = len(self._passes)
+        ruled = judging.ruled()
         if self._few:
             values = "".join(f", {value_sql(judging.alias[name], judging.types[name])}" for name in wanted)
             parts = "".join(f", __r{index}, __h{index}" for index in range(number))
+            values += "".join(f", __g{index}" for index in ruled)
             query = f"SELECT __k{parts}{values} FROM __few"
         else:
             values = "".join(f", {value_sql(name, judging.types[name])}" for name in wanted)
-            query = f"{self._joined(values)} {self._order}"
+            query = f"{self._joined(values + judging.given_sql())} {self._order}"
         cursor = judging.sql(query, "select.order_by")
         rules = [part.rule for part in self._passes]
         while rows := cursor.fetchmany(batch):
@@ -248,8 +258,10 @@ class Planner:
                     asked = reason is Reason.UPSTREAM or rules[index].asks(reason)
                     reasons.append(reason if asked else None)
                     hashes.append(bytes.fromhex(row[2 + 2 * index]))
-                values_of = dict(zip(wanted, row[1 + 2 * number :], strict=True))
-                out.append(PlannedRow(row[0], values_of, reasons, hashes))
+                end = len(row) - len(ruled)
+                values_of = dict(zip(wanted, row[1 + 2 * number : end], strict=True))
+                given = {index: text for index, text in zip(ruled, row[end:], strict=True) if text is not None}
+                out.append(PlannedRow(row[0], values_of, reasons, hashes, given))
             yield out
 
 

@@ -22,7 +22,7 @@ from inlay.engine.passwork import PassWork
 from inlay.engine.tally import Tally
 from inlay.engine.work import Answered, Row
 from inlay.errors import Interrupted, PlanError, RunStopped, SpecError
-from inlay.payload import decode_fields
+from inlay.payload import by_cell, decode_fields
 from inlay.planning.plan import Plan
 from inlay.planning.planner import PlannedRow, Planner
 from inlay.project.publishing import publish
@@ -231,7 +231,7 @@ async def _drive_async(
         options.watch(Gauges(runner.tally, planner.plan, budget, before, lambda: runner.in_flight))
     try:
         with _Interrupts(runner.stop, enabled=options.interrupts):
-            tally = await runner.run(_feed(planner, works, store))
+            tally = await runner.run(_feed(planner, works, store, session.enrichment.name))
     finally:
         for sender in senders.values():
             if sender is not None:
@@ -263,13 +263,13 @@ def _senders(session: Session, keys: list[str]) -> dict[str, Any]:
     return senders
 
 
-async def _feed(planner: Planner, works: list[PassWork], store: Any) -> AsyncIterator[list[Row]]:
+async def _feed(planner: Planner, works: list[PassWork], store: Any, enrichment: str) -> AsyncIterator[list[Row]]:
     """Planned rows with what the store holds of their cells, fetched in a thread so that the loop never waits."""
     rows = planner.rows()
 
     def fetch() -> list[Row] | None:
         batch = next(rows, None)
-        return None if batch is None else _with_stored(batch, works, store)
+        return None if batch is None else _with_stored(batch, works, store, enrichment)
 
     while (batch := await asyncio.to_thread(fetch)) is not None:
         yield batch
@@ -278,8 +278,9 @@ async def _feed(planner: Planner, works: list[PassWork], store: Any) -> AsyncIte
 _LOOKED_UP = frozenset((Reason.RETRY, Reason.EXPIRED, Reason.STALE, Reason.UPSTREAM, Reason.INPUT_CHANGED))
 
 
-def _with_stored(batch: list[PlannedRow], works: list[PassWork], store: Any) -> list[Row]:
-    rows = [Row(row.key, row.values, row.reasons, row.source_hashes) for row in batch]
+def _with_stored(batch: list[PlannedRow], works: list[PassWork], store: Any, enrichment: str) -> list[Row]:
+    rows = [Row(row.key, row.values, row.reasons, row.source_hashes, row.given) for row in batch]
+    _lay_over(rows, works, store, enrichment)
     for work in works:
         readers = [other.index for other in works if work.index in other.upstream]
         wanted = []
@@ -295,12 +296,28 @@ def _with_stored(batch: list[PlannedRow], works: list[PassWork], store: Any) -> 
         for row in rows:
             cell = found.get(row.key)
             if cell is None:
+                if row.reasons[work.index] is None:
+                    row.answered(work.index, None)  # perhaps people said it all
                 continue
             row.stored[work.index] = cell
             if row.reasons[work.index] is None and cell.answer is not None and cell.answer.payload:
                 fields = decode_fields(cell.answer.payload)
-                row.answers[work.index] = Answered(fields, cell.answer.values_hash, cell.state == "done")
+                row.answered(work.index, Answered(fields, cell.answer.values_hash, cell.state == "done"))
+            elif row.reasons[work.index] is None:
+                row.answered(work.index, None)
     return rows
+
+
+def _lay_over(rows: list[Row], works: list[PassWork], store: Any, enrichment: str) -> None:
+    """Note what people have said of these rows."""
+    found = by_cell(store.corrections(enrichment, keys=[row.key for row in rows]))
+    if not found:
+        return
+    for row in rows:
+        for work in works:
+            said = found.get((work.name, row.key), {})
+            if known := {name: answer for name, answer in said.items() if name in work.fields}:
+                row.human[work.index] = known
 
 
 class _Interrupts:

@@ -15,6 +15,7 @@ from typing import Self
 from inlay import registry
 from inlay.contracts import Store
 from inlay.engine.ask import answer_schema, default_max_output_tokens, estimate_output_tokens, system_prompt
+from inlay.engine.given import settled
 from inlay.errors import SpecError
 from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
@@ -46,7 +47,7 @@ class Session:
     ) -> None:
         """`need_keys`: calls will be made, so a missing key is refused now. Raises SpecError."""
         self.env = os.environ if env is None else env
-        self.enrichment = (
+        self.enrichment = settled(
             resolve_spec(declaration) if isinstance(declaration, Enrichment) else load(declaration, env=env)
         )
         self.passes: tuple[PassSpec, ...] = ordered(self.enrichment.passes)

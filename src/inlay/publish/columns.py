@@ -1,7 +1,10 @@
 """The columns of one pass in the wide table: their Arrow types, and how cells become their values.
 
-What stays true: the types depend on the declaration alone; a value is there only with a whole or partial answer to
-the row's present input, and a null always has its reason beside it (unless `output.null_reasons` is off).
+    a human's value  ›  the original of the source  ›  a rule's or the model's  ›  the default
+
+What stays true: the types depend on the declaration alone; an answer's value is there only if it was given for the
+row's present input; a null always has its reason beside it (unless `output.null_reasons` is off), and a value who gave
+it (unless `output.sources` is off).
 """
 
 from __future__ import annotations
@@ -101,6 +104,10 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+HUMAN, ORIGINAL, DEFAULT = "human", "original", "default"
+_NOTHING: Mapping[str, Any] = {}
+
+
 @dataclass(slots=True)
 class RowNotes:
     """What the passes tell about one row: its errors, the newest answer, and what its answers cost."""
@@ -131,6 +138,8 @@ class PassColumns:
                 out.append(pa.field(f"{column}_evidence_verified", pa.bool_()))
             if output.null_reasons:
                 out.append(pa.field(f"{column}_null_reason", pa.string()))
+            if output.sources:
+                out.append(pa.field(f"{column}_source", pa.string()))
         name = self.spec.name
         out.append(pa.field(f"{name}_success", pa.bool_()))
         out.append(pa.field(f"avg_confidence_{name}", pa.float64()))
@@ -138,18 +147,40 @@ class PassColumns:
         return out
 
     def arrays(
-        self, cells: Sequence[StoredCell | str], models: Mapping[int, str], notes: Sequence[RowNotes]
+        self,
+        cells: Sequence[StoredCell | str],
+        models: Mapping[int, str],
+        notes: Sequence[RowNotes],
+        human: Sequence[Mapping[str, FieldAnswer]] | None = None,
+        originals: Mapping[str, Sequence[Any]] = _NOTHING,
     ) -> list[pa.Array]:
         """One array a column. A cell is a StoredCell whose answer belongs to the row, or a word that says why not.
 
-        `models` names the model of each recipe number; `notes` (one a row) collects errors, times and costs.
+        `models` names the model of each recipe number; `notes` (one a row) collects errors, times and costs; `human`
+        (one a row, None: nobody said anything) is what people say; `originals` are the source's own values by field.
         """
         rows = [self._row(cell, note) for cell, note in zip(cells, notes, strict=True)]
+        if human is not None:
+            rows = [self._corrected(row, said) if said else row for row, said in zip(rows, human, strict=True)]
+        served = [
+            models.get(cell.recipe_id) if isinstance(cell, StoredCell) and cell.answer is not None else None
+            for cell in cells
+        ]
         out: list[pa.Array] = []
         output = self._output
         for name, part, kind, convert in self._fields:
             answers = [row[0].get(name) for row in rows]
             values = [None if answer is None else convert(answer.value) for answer in answers]
+            sources = [_source(answer, model) for answer, model in zip(answers, served, strict=True)]
+            if name in originals:
+                for place, original in enumerate(originals[name]):
+                    if original is not None and sources[place] != HUMAN:
+                        values[place], sources[place], answers[place] = original, ORIGINAL, None
+            if part.default is not None:
+                default = convert(part.default)
+                for place, value in enumerate(values):
+                    if value is None and sources[place] != HUMAN:
+                        values[place], sources[place] = default, DEFAULT
             out.append(pa.array(values, type=kind))
             if part.confidence and output.confidence:
                 out.append(pa.array([None if a is None else a.confidence for a in answers], type=pa.float64()))
@@ -163,14 +194,19 @@ class PassColumns:
                     for value, answer, row in zip(values, answers, rows, strict=True)
                 ]
                 out.append(pa.array(reasons, type=pa.string()))
+            if output.sources:
+                out.append(pa.array(sources, type=pa.string()))
         out.append(pa.array([row[1] == CellState.DONE for row in rows], type=pa.bool_()))
         out.append(pa.array([_mean(row[0]) for row in rows], type=pa.float64()))
-        served = [
-            models.get(cell.recipe_id) if isinstance(cell, StoredCell) and cell.answer is not None else None
-            for cell in cells
-        ]
         out.append(pa.array(served, type=pa.string()))
         return out
+
+    def _corrected(
+        self, row: tuple[Mapping[str, FieldAnswer], str], said: Mapping[str, FieldAnswer]
+    ) -> tuple[Mapping[str, FieldAnswer], str]:
+        """What people say over what was answered; where they say it all, the pass has succeeded."""
+        whole = all(name in said for name in self.spec.fields)
+        return {**row[0], **said}, CellState.DONE if whole else row[1]
 
     def _row(self, cell: StoredCell | str, note: RowNotes) -> tuple[Mapping[str, FieldAnswer], str]:
         """The fields of one cell and its state, with what it has to tell noted down."""
@@ -190,7 +226,11 @@ class PassColumns:
         return fields, cell.state.value
 
 
-_NOTHING: Mapping[str, FieldAnswer] = {}
+def _source(answer: FieldAnswer | None, model: str | None) -> str | None:
+    """Who gave a value, or the null in its place."""
+    if answer is None:
+        return None
+    return answer.source or (f"model:{model}" if model else None)
 
 
 def _reason(answer: FieldAnswer | None, state: str) -> str:

@@ -18,12 +18,14 @@ import pyarrow as pa
 
 from inlay.contracts import Source, Store
 from inlay.fingerprint import upstream_hash
-from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, quote_ident
+from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, plain_sql, quote_ident
+from inlay.payload import by_cell, decode_fields, values_hash
 from inlay.publish.columns import ROW_FIELDS, PassColumns, RowNotes, row_columns
 from inlay.spec.model import Enrichment, PassSpec
-from inlay.tables.select import condition_sql
+from inlay.tables.rules import given_suffix, rules_of
+from inlay.tables.select import absence_sql, condition_sql
 from inlay.tables.sql import prepare, translate
-from inlay.types import PassRef, StoredCell
+from inlay.types import FieldAnswer, PassRef, StoredCell
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,6 +41,25 @@ class _Reading:
     hash_column: str | None  # None: a column that it read is gone, so nothing can be compared
     upstream: tuple[str, ...]
     model: str
+
+
+_NOBODY: Mapping[str, FieldAnswer] = {}
+# How a source's own value is read for a field; as text where the field is text.
+_ORIGINAL_TYPES = {
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "datetime": "TIMESTAMP WITH TIME ZONE",
+}
+
+
+def _values_hash(cell: StoredCell | str, said: Mapping[str, FieldAnswer] | None) -> bytes:
+    """The hash of what a later pass reads of a cell: what people say lies over what was answered."""
+    answer = cell.answer if isinstance(cell, StoredCell) else None
+    if said:
+        return values_hash({**(decode_fields(answer.payload) if answer is not None else {}), **said})
+    return answer.values_hash if answer is not None else b""
 
 
 def _shown(name: str, duckdb_type: str) -> str:
@@ -78,6 +99,8 @@ class WideTable:
         self._title = source.title
         chosen = enrichment.output.columns
         self._columns = list(self._types) if chosen is None else list(chosen)
+        self._rules = [rules_of(enrichment, spec, self._types, self._from, con) for spec, _ in passes]
+        self._originals = self._original_columns()
         self._readings, self._hashes = self._read_recipes()
         self._reader = self._open()
         self.schema = pa.schema(
@@ -97,7 +120,7 @@ class WideTable:
         hashes: dict[str, str] = {}
         names: dict[str, str] = {}
         steps: set[str] = set()
-        for _, ref, _, _ in self._passes:
+        for index, (_, ref, _, _) in enumerate(self._passes):
             by_recipe: dict[int, _Reading] = {}
             recipes = self._store.recipes(ref.pass_id) if ref.pass_id >= 0 else {}
             for number, text in recipes.items():
@@ -108,7 +131,10 @@ class WideTable:
                 column = None
                 if all(name in self._types for name in recipe["inputs"]):
                     inputs = {name: self._types[name] for name in recipe["inputs"]}
-                    expression = hash_sql(canonical_row_sql(inputs, recipe["normalize"]))
+                    canonical = canonical_row_sql(inputs, recipe["normalize"])
+                    if self._rules[index] is not None:
+                        canonical += f" || {given_suffix(f'__inlay_g{index}')}"
+                    expression = hash_sql(canonical)
                     steps.update(recipe["normalize"])
                     column = names.setdefault(expression, f"__inlay_h{len(names)}")
                     hashes[column] = expression
@@ -116,6 +142,21 @@ class WideTable:
             readings.append(by_recipe)
         prepare(self._con, steps)
         return readings, hashes
+
+    def _original_columns(self) -> dict[tuple[int, str], tuple[str, str]]:
+        """(pass, field) to the name and the expression of the source's own value, NULL where it is missing."""
+        out: dict[tuple[int, str], tuple[str, str]] = {}
+        placeholders = self._enrichment.select.placeholders
+        for index, (spec, _, _, _) in enumerate(self._passes):
+            for name, field in spec.fields.items():
+                if field.original is not None:
+                    kind = _ORIGINAL_TYPES.get(field.type)
+                    text = plain_sql(field.original, self._types[field.original])
+                    value = f"TRY_CAST({text} AS {kind})" if kind else text
+                    absent = absence_sql(field.original, placeholders, self._types)
+                    column = f"__inlay_o{len(out)}"
+                    out[index, name] = column, f"CASE WHEN ({absent}) IS NULL THEN {value} END"
+        return out
 
     def _open(self) -> pa.RecordBatchReader:
         import duckdb
@@ -126,9 +167,14 @@ class WideTable:
         parts.append(f"{key_sql(spec.source.key, self._types)} AS __inlay_k")
         parts.append(f"coalesce(({condition}), false) AS __inlay_s")
         parts += [f"{expression} AS {name}" for name, expression in self._hashes.items()]
+        parts += [f"{expression} AS {name}" for name, expression in self._originals.values()]
+        given = "".join(
+            f", {rules.sql} AS __inlay_g{index}" for index, rules in enumerate(self._rules) if rules is not None
+        )
+        rows = f"(SELECT *{given} FROM {self._from})" if given else self._from
         where = f" WHERE ({condition})" if spec.output.rows == "selected" else ""
         try:
-            return self._con.execute(f"SELECT {', '.join(parts)} FROM {self._from}{where}").to_arrow_reader(BATCH_ROWS)
+            return self._con.execute(f"SELECT {', '.join(parts)} FROM {rows}{where}").to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as error:
             raise translate(error, self._title) from error
 
@@ -152,30 +198,47 @@ class WideTable:
                 for index, name in enumerate(self._hashes)
             }
             notes = [RowNotes() for _ in keys]
+            said = self._said(keys)
+            first = number + 2 + len(self._hashes)
+            originals = {place: batch.column(first + at).to_pylist() for at, place in enumerate(self._originals)}
             arrays: list[list[pa.Array]] = []
             judged: dict[str, list[StoredCell | str]] = {}
             for index, (spec, ref, columns, _) in enumerate(self._passes):
                 cells = self._store.read_cells(ref.pass_id, keys) if ref.pass_id >= 0 else {}
                 judged[spec.name] = [
-                    self._judge(index, cells.get(key), row, hashes, judged, selected[row])
+                    self._judge(index, cells.get(key), row, key, hashes, judged, selected[row], said)
                     for row, key in enumerate(keys)
                 ]
                 models = {recipe: reading.model for recipe, reading in self._readings[index].items()}
-                arrays.append(columns.arrays(judged[spec.name], models, notes))
+                human = [said.get((spec.name, key), _NOBODY) for key in keys] if said else None
+                own = {name: values for (place, name), values in originals.items() if place == index}
+                arrays.append(columns.arrays(judged[spec.name], models, notes, human, own))
             shown = [array for index in self._order for array in arrays[index]]
             source = [batch.column(index) for index in range(number)]
             yield pa.RecordBatch.from_arrays(
                 [*source, *shown, *row_columns(notes, self._enrichment.version)], schema=self.schema
             )
 
+    def _said(self, keys: Sequence[str]) -> dict[tuple[str, str], dict[str, FieldAnswer]]:
+        """What people say of these rows, by pass and key; only fields that there still are."""
+        fields = {spec.name: spec.fields for spec, _, _, _ in self._passes}
+        out: dict[tuple[str, str], dict[str, FieldAnswer]] = {}
+        for place, answers in by_cell(self._store.corrections(self._enrichment.name, keys=keys)).items():
+            known = {name: answer for name, answer in answers.items() if name in fields.get(place[0], ())}
+            if known:
+                out[place] = known
+        return out
+
     def _judge(
         self,
         index: int,
         cell: StoredCell | None,
         row: int,
+        key: str,
         hashes: Mapping[str, list[bytes]],
         judged: Mapping[str, list[StoredCell | str]],
         selected: bool,
+        said: Mapping[tuple[str, str], Mapping[str, FieldAnswer]],
     ) -> StoredCell | str:
         """The cell, if what it holds belongs to the row as it is now; otherwise why there is nothing."""
         if cell is None:
@@ -184,10 +247,8 @@ class WideTable:
         if reading is None or reading.hash_column is None or hashes[reading.hash_column][row] != cell.source_hash:
             return CHANGED
         if reading.upstream:
-            below = [judged[name][row] for name in reading.upstream if name in judged]
             found = [
-                part.answer.values_hash if isinstance(part, StoredCell) and part.answer is not None else b""
-                for part in below
+                _values_hash(judged[name][row], said.get((name, key))) for name in reading.upstream if name in judged
             ]
             if upstream_hash(found) != cell.upstream_hash:
                 return CHANGED

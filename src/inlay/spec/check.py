@@ -51,6 +51,14 @@ def _named(enrichment: Enrichment) -> Iterator[tuple[str, str, str]]:
         for place, column in enumerate(spec.inputs):
             key = f"passes[{index}].prompt" if from_prompt else f"{declared}[{place}]"
             yield column, key, "the input"
+        for name, field in spec.fields.items():
+            if field.original is not None:
+                yield field.original, f"passes[{index}].fields.{name}.original", "the column"
+        for number, rule in enumerate(spec.rules):
+            if rule.column is not None:
+                yield rule.column, f"passes[{index}].rules[{number}].column", "the column"
+            for column in rule.by:
+                yield column, f"passes[{index}].rules[{number}].by", "the column"
     for index, column in enumerate(output.columns or ()):
         yield column, f"output.columns[{index}]", "the column"
 

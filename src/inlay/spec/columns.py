@@ -31,6 +31,8 @@ def field_columns(name: str, spec: FieldSpec, output: OutputSpec) -> Iterator[st
         yield f"{name}_evidence_verified"
     if output.null_reasons:
         yield f"{name}_null_reason"
+    if output.sources:
+        yield f"{name}_source"
 
 
 def pass_columns(spec: PassSpec, output: OutputSpec) -> Iterator[tuple[str, str]]:

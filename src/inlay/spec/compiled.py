@@ -51,12 +51,15 @@ class CompiledPass:
                 values[index] = normalize_text(value, steps)
         return tuple(values)
 
-    def canonical_input(self, values: Sequence[Any], upstream: Upstream = _NOTHING) -> bytes:
+    def canonical_input(self, values: Sequence[Any], upstream: Upstream = _NOTHING, given: str = "") -> bytes:
         """The bytes that the answer's address is made of; `values` come from `source_values`.
 
-        Where the pass reads earlier passes, `|` and the canonical form of what it reads, in the order of `upstream`.
+        Where rules give something, `!` and what they give. Where the pass reads earlier passes, `|` and the canonical
+        form of what it reads, in the order of `upstream`.
         """
         data = canonical(values)
+        if given:
+            data += b"!" + given.encode("utf-8", "surrogatepass")
         if self._upstream:
             data += b"|" + canonical(upstream[name][field] for name, field in self._upstream)
         return data

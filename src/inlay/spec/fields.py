@@ -32,6 +32,8 @@ class FieldSpec(Frozen):
     a list of `items` (default string); `object` has `fields` of its own. `min`/`max` bound numbers and dates,
     `max_length` bounds text in characters, `max_items` bounds lists, `pattern` is a regular expression that the whole
     string must match. `confidence` and `evidence` ask the model for a number in 0..1 and a verbatim quote.
+    `original` names a source column whose value, where it is not missing, is published in place of an answer; `default`
+    is published where there is neither. Neither is seen by the model.
     """
 
     type: FieldType = "string"
@@ -48,6 +50,8 @@ class FieldSpec(Frozen):
     fields: dict[FieldName, FieldSpec] = Field(default_factory=dict)
     confidence: bool = False
     evidence: bool = False
+    original: str | None = None
+    default: Any = None
 
     @field_validator("pattern")
     @classmethod
@@ -78,6 +82,7 @@ class FieldSpec(Frozen):
         only("max_items", "list")
         only("items", "list")
         only("fields", "object")
+        only("original", *(name for name in FIELD_TYPES if name not in ("list", "object")))
         if kind == "enum" and not self.values and not self.values_file:
             raise ValueError("an enum needs `values` or `values_file`")
         if self.values and self.values_file:
@@ -91,6 +96,9 @@ class FieldSpec(Frozen):
             raise ValueError("`confidence` and `evidence` belong to the list, not to its items")
         if any(part.confidence or part.evidence for part in self.fields.values()):
             raise ValueError("`confidence` and `evidence` belong to the object, not to its fields")
+        inner = (*(() if self.items is None else (self.items,)), *self.fields.values())
+        if any(part.original is not None or part.default is not None for part in inner):
+            raise ValueError("`original` and `default` belong to the whole field")
         low, high = self.min, self.max
         if low is not None and high is not None:
             try:
@@ -107,5 +115,5 @@ class FieldSpec(Frozen):
         return self.items or FieldSpec()
 
     def definition(self) -> dict[str, Any]:
-        """The part of the recipe that this field is: everything that differs from its default."""
-        return self.model_dump(mode="json", exclude_defaults=True, exclude={"values_file"})
+        """The part of the recipe that this field is: what the model is told, where it differs from its default."""
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"values_file", "original", "default"})

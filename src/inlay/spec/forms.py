@@ -286,5 +286,16 @@ _BOUNDS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "datetime": ("a date and time like 2024-12-31T23:59:00", dt.datetime.fromisoformat),
 }
 
+
+def _rules(data: dict[str, Any], key: str, forms: Forms) -> None:
+    """`reason` written inside `set` stands for `null_reason` beside it, unless the pass has such a field."""
+    fields = data.get("fields")
+    rules = data["rules"]
+    for rule in rules if isinstance(rules, list) else ():
+        given = rule.get("set") if isinstance(rule, dict) else None
+        if isinstance(given, dict) and "reason" in given and not (isinstance(fields, dict) and "reason" in fields):
+            rule.setdefault("null_reason", given.pop("reason"))
+
+
 _TOP: dict[str, Form] = {"budget": _budget, "output": _output}
-_PASS: dict[str, Form] = {"ttl": _ttl, "prompt_file": _prompt_file, "fields": _fields}
+_PASS: dict[str, Form] = {"ttl": _ttl, "prompt_file": _prompt_file, "fields": _fields, "rules": _rules}

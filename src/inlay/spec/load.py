@@ -29,6 +29,7 @@ from inlay.spec.sentences import HIDDEN_KEYS, keys_at, translate
 _LITERAL, _FREE, _USUAL = "literal", "free", "usual"
 _READINGS = (
     (re.compile(r"passes\[\d+\]\.(?:prompt|fields)"), _LITERAL),
+    (re.compile(r"passes\[\d+\]\.rules\[\d+\]\.(?:when|pattern|set)"), _LITERAL),
     (re.compile(r"passes\[\d+\]\.options"), _FREE),
 )
 

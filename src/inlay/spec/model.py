@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from inlay.fingerprint import recipe_digest, recipe_text
 from inlay.spec.fields import FieldName, FieldSpec, Frozen
+from inlay.spec.rules import RuleSpec
 
 # Part of every recipe: raise it when the wording around the user's prompt changes what models answer.
 ASK_VERSION = 1
@@ -67,6 +68,7 @@ class PassSpec(Frozen):
     """One prompt that answers several fields.
 
     `inputs` are the source columns that the answer depends on; left out, they are those that the prompt names.
+    `rules` give values without asking; what they leave open is asked.
     `prefix` goes before each field's name in the published table. `ttl_s` (written `ttl: 30d`) lets answers expire.
     `temperature` is sent only where it is given. `options` are extra keys for the provider's request body.
     """
@@ -74,6 +76,7 @@ class PassSpec(Frozen):
     name: Name
     prompt: str
     fields: dict[FieldName, FieldSpec] = Field(min_length=1)
+    rules: tuple[RuleSpec, ...] = ()
     model: str = "auto"
     endpoint: str | None = None
     api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -91,7 +94,8 @@ class PassSpec(Frozen):
         """The canonical text of what makes an answer this answer: prompt, inputs, fields, model, sampling.
 
         `model` is the resolved one (never "auto"). Limits, prices, endpoint, prefix, ttl and `max_output_tokens` are
-        not part of it: they change what an answer costs or where it goes, not what it is.
+        not part of it: they change what an answer costs or where it goes, not what it is. Nor are rules: what they
+        give a row is part of its input, so that editing one touches only the rows where it gives something else.
         """
         return recipe_text(
             {
@@ -157,6 +161,7 @@ class OutputSpec(Frozen):
     """The published table. `files` is one path ending in .parquet, .csv or .jsonl.
 
     `columns` are the source columns that go along (default all); `rows` says whether rows outside the selection do.
+    `confidence`, `evidence`, `null_reasons` and `sources` (who gave a value) say which columns stand beside the values.
     """
 
     files: str | None = None
@@ -165,6 +170,7 @@ class OutputSpec(Frozen):
     evidence: bool = True
     confidence: bool = True
     null_reasons: bool = True
+    sources: bool = True
 
     @field_validator("files")
     @classmethod

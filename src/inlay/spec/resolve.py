@@ -69,6 +69,7 @@ def resolve_passes(
             problems.add(f"`{spec.name}` is already the name of {place}", f"passes[{index}].name", remedy="rename one")
         first.setdefault(spec.name, index)
         _check_endpoint(spec.endpoint, f"passes[{index}].endpoint", problems)
+        _check_rules(spec, index, problems)
         resolved[index] = _with_inputs(spec, index, problems, places or {})
     by_name = {name: passes[index] for name, index in first.items()}
     for index, spec in resolved.items():
@@ -145,6 +146,19 @@ def _check_upstream(
         elif field not in source.fields:
             message = f"the prompt reads `{shown}`, but the pass `{name}` has no field `{show_text(field)}`"
             problems.add(message, key, remedy=suggest(field, source.fields, what=f"fields of {name}"))
+
+
+def _check_rules(spec: PassSpec, index: int, problems: Problems) -> None:
+    """Rules give fields of their own pass."""
+    for number, rule in enumerate(spec.rules):
+        for names, below in ((rule.set, "set"), (rule.groups, "pattern")):
+            for name in names:
+                if name not in spec.fields:
+                    remedy = suggest(name, spec.fields, what=f"fields of {spec.name}")
+                    key = problems.known_key(f"passes[{index}].rules[{number}].{below}.{name}")
+                    problems.add(
+                        f"the rule gives `{show_text(name)}`, which is no field of the pass", key, remedy=remedy
+                    )
 
 
 def _check_endpoint(endpoint: str | None, key: str, problems: Problems) -> None:

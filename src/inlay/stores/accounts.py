@@ -1,4 +1,5 @@
-"""What every store shares: the scopes that money is counted in, and the reasons that end a cell for good.
+"""What every store shares: the scopes that money is counted in, the reasons that end a cell for good, and what a
+correction may say.
 
 What stays true: an attempt counts in the scopes of its run and of the moment it was opened, from reservation to
 settlement, so that a call that ends after midnight settles where it was reserved. Days and months are UTC.
@@ -8,11 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
+
+import orjson
 
 from inlay.errors import CellError, StoreError
 from inlay.payload import decode_fields, values_hash
-from inlay.types import Claim, StoredAnswer
+from inlay.stores.rows import clean
+from inlay.types import Claim, Correction, NullReason, StoredAnswer
 
 DAY_MS = 86_400_000
 LOST = "lost"  # outcome of an attempt whose runner died: it may have been paid for
@@ -73,3 +78,35 @@ def values_match(payload: bytes, expected: bytes) -> bool:
         return values_hash(decode_fields(payload)) == expected
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):  # not what encode_fields writes
         return False
+
+
+def correction_place(correction: Correction) -> tuple[str, str, str]:
+    """(pass, row key, field): of several corrections of one place the last one counts."""
+    return correction.pass_name, correction.key, correction.field
+
+
+def correction_kept(correction: Correction, at_ms: int) -> Correction:
+    """A correction as every store gives it back: its value the plain JSON it stands for, its time the store's.
+
+    StoreError where the value is no JSON, or a null has no reason, or a value has one.
+    """
+    try:
+        value = orjson.loads(orjson.dumps(correction.value))
+        same = value == correction.value
+    except (TypeError, ValueError) as error:
+        raise _no_value(correction, f"has a value that cannot be kept ({error})") from None
+    if not same:  # a number that is none, a tuple, a date
+        raise _no_value(correction, "has a value that is no plain JSON")
+    if not correction.withdrawn and (value is None) != (correction.null_reason is not None):
+        raise _no_value(correction, "has both a value and a reason for none" if value is not None else "has no reason")
+    return replace(
+        correction, value=value, note=clean(correction.note), author=clean(correction.author), at=at_ms / 1000
+    )
+
+
+def _no_value(correction: Correction, what: str) -> StoreError:
+    return StoreError(
+        f"the correction of {correction.field!r} in pass {correction.pass_name!r} for row {correction.key!r} {what}",
+        remedy="give text, a finite number, true or false, a list or an object; or null with one of: "
+        + ", ".join(NullReason),
+    )

@@ -1,7 +1,8 @@
 """Looking after an SQL store: its size, and how answers leave it.
 
-What stays true: only `prune` and `clear` ever delete, each in one transaction; sums of money outlive every detail;
-a cell that stays never loses the answer it refers to; the lines of a cell's history stay linked.
+What stays true: only `prune` and `clear` ever delete answers, each in one transaction; sums of money outlive every
+detail, and what people said outlives everything; a cell that stays never loses the answer it refers to; the lines of
+a cell's history stay linked.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inlay.errors import StoreError
-from inlay.stores import rows
+from inlay.stores import corrections, rows
 from inlay.stores.ledger import SUM_ATTEMPTS
 
 TABLES = ("passes", "recipes", "runs", "runners", "leases", "attempts", "answers", "cells", "history")
@@ -35,6 +36,7 @@ def stats(con: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "wal_bytes": wal.stat().st_size if wal.exists() else 0,
         "free_bytes": number("PRAGMA freelist_count") * number("PRAGMA page_size"),
         **{table: number(f"SELECT count(*) FROM {table}") for table in TABLES},
+        "corrections": number("SELECT count(*) FROM corrections") if corrections.there(con) else 0,
         "oldest_answer": None if oldest is None else oldest / 1000,
         "newest_answer": None if newest is None else newest / 1000,
     }

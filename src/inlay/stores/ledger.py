@@ -6,8 +6,16 @@ What stays true: pruned attempts live on in `attempt_sums`, so the ledger's tota
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
+from inlay.stores.rows import rows_in
+from inlay.types import Attempt, Usage
+
+_ATTEMPT = (
+    "attempt_id, fingerprint, run_id, opened_at, closed_at, outcome, cost, estimated, input_tokens, output_tokens, "
+    "cached_tokens, cache_write_tokens, reasoning_tokens, model, latency_ms, answer_id"
+)
 # run, pass, model, outcome; then attempts, input tokens, output tokens, cost, answers, sum of latencies
 SUM_ATTEMPTS = (
     "SELECT run_id, pass_id, model, outcome, count(*), sum(input_tokens), sum(output_tokens), sum(cost), "
@@ -44,3 +52,27 @@ def ledger_rows(con: sqlite3.Connection, enrichment: str, run_id: int | None) ->
             sums.items()
         )
     ]
+
+
+def attempts_for(con: sqlite3.Connection, fingerprints: Sequence[bytes]) -> list[Attempt]:
+    """See `contracts.Store.attempts`. No index leads to them: the ledger is written often and looked at seldom."""
+    found = rows_in(con, f"SELECT {_ATTEMPT} FROM attempts WHERE fingerprint IN (%s)", fingerprints)
+    return [_attempt(*row) for row in sorted(found, key=lambda row: row[0])]
+
+
+def _attempt(number: int, fingerprint: bytes, run_id: int, opened: int, closed: int, *rest: Any) -> Attempt:
+    outcome, cost, estimated, *tokens, model, latency_ms, answer_id = rest
+    return Attempt(
+        number,
+        fingerprint,
+        run_id,
+        opened / 1000,
+        closed / 1000,
+        outcome,
+        cost,
+        bool(estimated),
+        Usage(*tokens),
+        model,
+        latency_ms,
+        answer_id,
+    )

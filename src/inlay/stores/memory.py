@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +21,23 @@ from inlay.stores import liveness
 from inlay.stores.accounts import (
     ASKED_AGAIN,
     TERMINAL_REASONS,
+    correction_kept,
+    correction_place,
     refuse_twice,
     scope_of,
     values_match,
     young_enough,
 )
 from inlay.stores.books import Books
-from inlay.stores.records import AttemptRecord, CellRecord, ledger_of, prune_records
+from inlay.stores.records import AttemptRecord, CellRecord, clear_records, ledger_of, prune_records, scan_batches
 from inlay.types import (
+    Attempt,
     Budget,
     CellEvent,
     CellState,
     Claim,
     ClaimResult,
+    Correction,
     Known,
     NewAnswer,
     PassRecord,
@@ -70,6 +75,7 @@ class MemoryStore:
         self._answers: dict[int, tuple[StoredAnswer, NewAnswer]] = {}
         self._cells: dict[tuple[int, str], CellRecord] = {}
         self._history: dict[tuple[int, str], list[CellEvent]] = {}
+        self._corrections: dict[str, list[Correction]] = {}  # of each enrichment, oldest first
         self._last: dict[str, int] = {}
 
     def close(self) -> None:
@@ -263,17 +269,7 @@ class MemoryStore:
                 for cell in self._cells.values()
                 if cell.pass_id == pass_id
             ]
-        return (batch.select(list(columns)) for batch in self._batches(rows))
-
-    @staticmethod
-    def _batches(rows: list[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
-        types = [pa.string()] * 4 + [pa.int32(), pa.string(), pa.string(), pa.int32(), pa.int64()]
-        for start in range(0, len(rows), 20_000):
-            columns = zip(*rows[start : start + 20_000], strict=True)
-            arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
-            yield pa.record_batch(arrays, names=list(CELL_SCAN_COLUMNS))
+        return (batch.select(list(columns)) for batch in scan_batches(rows))
 
     def _stored(self, cell: CellRecord) -> StoredCell:
         return cell.stored(None if cell.answer_id is None else self._answers[cell.answer_id][0])
@@ -339,6 +335,33 @@ class MemoryStore:
             names = {number: name for (_, name), number in self._passes.items()}
             return ledger_of((a for a in self._books.attempts.values() if a.run_id in runs and not a.is_open), names)
 
+    def attempts(self, fingerprints: Sequence[bytes]) -> list[Attempt]:
+        with self._lock:
+            self._now()
+            wanted = set(fingerprints)
+            found = [a for a in self._books.attempts.values() if a.fingerprint in wanted and a.is_detail]
+            return [attempt.closed() for attempt in sorted(found, key=lambda attempt: attempt.attempt_id)]
+
+    # what people say
+
+    def correct(self, enrichment: str, corrections: Sequence[Correction]) -> None:
+        with self._lock:
+            now = self._now()
+            given = [correction_kept(correction, now) for correction in corrections]
+            self._corrections.setdefault(enrichment, []).extend(given)
+
+    def corrections(
+        self, enrichment: str, *, keys: Sequence[str] | None = None, history: bool = False
+    ) -> list[Correction]:
+        with self._lock:
+            self._now()
+            wanted = None if keys is None else set(keys)
+            found = [c for c in self._corrections.get(enrichment, ()) if wanted is None or c.key in wanted]
+        last = {correction_place(correction): number for number, correction in enumerate(found)}
+        if not history:
+            found = [found[number] for number in sorted(last.values()) if not found[number].withdrawn]
+        return deepcopy(found)
+
     # care
 
     def stats(self) -> dict[str, Any]:
@@ -355,6 +378,7 @@ class MemoryStore:
                 "answers": len(self._answers),
                 "cells": len(self._cells),
                 "history": sum(map(len, self._history.values())),
+                "corrections": sum(map(len, self._corrections.values())),
                 "oldest_answer": min(times, default=None),
                 "newest_answer": max(times, default=None),
             }
@@ -387,14 +411,4 @@ class MemoryStore:
                     remedy=f"choose one of: {', '.join(known)}" if known else "nothing of it has been run yet",
                 )
             passes = set(known.values()) if pass_name is None else {known[pass_name]}
-            doomed = [place for place in self._cells if place[0] in passes and (keys is None or place[1] in keys)]
-            numbers = {self._cells[place].answer_id for place in doomed} - {None}
-            addresses = {self._answers[number][0].fingerprint for number in numbers if number is not None}
-            lines = sum(len(self._history.pop(place, ())) for place in doomed)
-            for place in doomed:
-                del self._cells[place]
-            kept = {cell.answer_id for cell in self._cells.values()}
-            gone = [n for n, (a, _) in self._answers.items() if a.fingerprint in addresses and n not in kept]
-            for number in gone:
-                del self._answers[number]
-            return {"cells": len(doomed), "answers": len(gone), "history": lines}
+            return clear_records(self._answers, self._cells, self._history, passes, keys)

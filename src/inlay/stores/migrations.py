@@ -1,9 +1,9 @@
 """The tables of an SQL store, as numbered migrations that are only ever appended to.
 
 What stays true: a migration that has been released is never edited, all that a store lacks is applied in one
-transaction, and a store written by a newer Inlay is refused rather than guessed at. Money is whole nano-dollars,
-times are milliseconds since the epoch, hashes are raw bytes: nothing here needs more than SQL that MySQL and
-PostgreSQL speak too.
+transaction, and a store written by a newer Inlay is refused rather than guessed at; reading gets along with a store
+that nobody may migrate. Money is whole nano-dollars, times are milliseconds since the epoch, hashes are raw bytes:
+nothing here needs more than SQL that MySQL and PostgreSQL speak too.
 
 Measured choices, with a million cells: `cells` is clustered by its key (no rowid), which reads a chunk of keys a
 quarter faster and counts four times faster than a table beside an index, for a third more CPU at random insertion.
@@ -74,6 +74,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "key TEXT NOT NULL, at BIGINT NOT NULL, run_id INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, "
         "message TEXT NOT NULL, answer_id BIGINT, check_sum BIGINT NOT NULL)",
     ),
+    (  # 2
+        # `value` is JSON. The pass is named, not numbered: people may speak before anything was asked. `next_id` is
+        # the correction that took this one's place, so that an older one is never taken for the last one.
+        "CREATE TABLE corrections (correction_id INTEGER NOT NULL PRIMARY KEY, enrichment TEXT NOT NULL, "
+        "pass_name TEXT NOT NULL, key TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, null_reason TEXT, "
+        "note TEXT NOT NULL, author TEXT NOT NULL, withdrawn INTEGER NOT NULL, at BIGINT NOT NULL, next_id BIGINT, "
+        "check_sum BIGINT NOT NULL)",
+        "CREATE INDEX corrections_by_row ON corrections (enrichment, key)",
+        "INSERT INTO counters VALUES ('correction', 0)",
+    ),
 )
 
 
@@ -91,10 +101,23 @@ def present_version(con: sqlite3.Connection, path: Path) -> int:
 
 
 def migrate(con: sqlite3.Connection, path: Path, now_ms: int, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
-    """Bring a database to the newest schema. One transaction, idempotent, safe when two processes do it at once."""
+    """Bring a database to the newest schema. One transaction, idempotent, safe when two processes do it at once.
+
+    An older store that this user may only read is left as it is: what it holds can be read all the same.
+    """
     newest = len(migrations)
-    if _refuse_newer(present_version(con, path), newest, path) == newest:
+    have = _refuse_newer(present_version(con, path), newest, path)
+    if have == newest:
         return
+    try:
+        _apply(con, path, now_ms, migrations)
+    except sqlite3.OperationalError as error:
+        if not have or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            raise
+
+
+def _apply(con: sqlite3.Connection, path: Path, now_ms: int, migrations: Sequence[Sequence[str]]) -> None:
+    newest = len(migrations)
     con.execute("BEGIN IMMEDIATE")
     try:
         have = _refuse_newer(present_version(con, path), newest, path)  # somebody else may have been first

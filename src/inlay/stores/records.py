@@ -5,12 +5,16 @@ What stays true: a record is never changed in place, so whoever holds one keeps 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from inlay.contracts import CELL_SCAN_COLUMNS
 from inlay.errors import StoreError
-from inlay.types import CellEvent, CellState, CellWrite, NewAnswer, Settlement, StoredAnswer, StoredCell, Usage
+from inlay.types import Attempt, CellEvent, CellState, CellWrite, NewAnswer, Settlement, StoredAnswer, StoredCell, Usage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _NO_USAGE = Usage()
 
@@ -32,7 +36,7 @@ class AttemptRecord:
     estimated: bool = False
     usage: Usage = _NO_USAGE
     model: str = ""
-    latency_ms: int = 0
+    latency_ms: int | None = None
     answer_id: int | None = None
     folded: bool = False  # pruned: only its sums count
 
@@ -40,6 +44,29 @@ class AttemptRecord:
     def is_open(self) -> bool:
         """Whether it is still under way."""
         return self.closed_at is None
+
+    def closed(self) -> Attempt:
+        """The attempt as a store gives it out, once it is closed."""
+        assert self.closed_at is not None
+        return Attempt(
+            self.attempt_id,
+            self.fingerprint,
+            self.run_id,
+            self.opened_at / 1000,
+            self.closed_at / 1000,
+            self.outcome,
+            self.cost,
+            self.estimated,
+            self.usage,
+            self.model,
+            self.latency_ms,
+            self.answer_id,
+        )
+
+    @property
+    def is_detail(self) -> bool:
+        """Whether it is closed and was not pruned into sums."""
+        return not self.is_open and not self.folded
 
     @staticmethod
     def closing(settlement: Settlement, number: int | None, attempt: AttemptRecord) -> dict[str, Any]:
@@ -51,7 +78,7 @@ class AttemptRecord:
             "estimated": settlement.estimated,
             "usage": settlement.usage,
             "model": "" if answer is None else answer.served_model,
-            "latency_ms": 0 if answer is None else answer.latency_ms,
+            "latency_ms": None if answer is None else answer.latency_ms,
             "answer_id": attempt.answer_id if number is None else number,
         }
 
@@ -145,6 +172,17 @@ class CellRecord:
         )
 
 
+def scan_batches(rows: list[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
+    """What `CellRecord.scan_row` gave, as Arrow."""
+    import pyarrow as pa
+
+    types = [pa.string()] * 4 + [pa.int32(), pa.string(), pa.string(), pa.int32(), pa.int64()]
+    for start in range(0, len(rows), 20_000):
+        columns = zip(*rows[start : start + 20_000], strict=True)
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+        yield pa.record_batch(arrays, names=list(CELL_SCAN_COLUMNS))
+
+
 def ledger_of(attempts: Iterable[AttemptRecord], names: dict[int, str]) -> list[dict[str, Any]]:
     """Closed attempts summed by run, pass, model and outcome."""
     groups: dict[tuple[Any, ...], list[AttemptRecord]] = {}
@@ -164,7 +202,7 @@ def ledger_of(attempts: Iterable[AttemptRecord], names: dict[int, str]) -> list[
                 "output_tokens": sum(attempt.usage.output_tokens for attempt in group),
                 "cost_nusd": sum(attempt.cost for attempt in group),
                 "answers": answers,
-                "latency_ms": sum(attempt.latency_ms for attempt in group) / answers if answers else 0.0,
+                "latency_ms": sum(attempt.latency_ms or 0 for attempt in group) / answers if answers else 0.0,
             }
         )
     return lines
@@ -205,3 +243,24 @@ def prune_records(
         for attempt in folded:
             attempts[attempt.attempt_id] = replace(attempt, folded=True)
     return {"answers": len(gone), "history": lines, "attempts": len(folded)}
+
+
+def clear_records(
+    answers: dict[int, tuple[StoredAnswer, NewAnswer]],
+    cells: dict[tuple[int, str], CellRecord],
+    history: dict[tuple[int, str], list[CellEvent]],
+    passes: set[int],
+    keys: Sequence[str] | None,
+) -> dict[str, int]:
+    """`contracts.Store.clear` over the records of a store in memory, for these passes."""
+    doomed = [place for place in cells if place[0] in passes and (keys is None or place[1] in keys)]
+    numbers = {cells[place].answer_id for place in doomed} - {None}
+    addresses = {answers[number][0].fingerprint for number in numbers if number is not None}
+    lines = sum(len(history.pop(place, ())) for place in doomed)
+    for place in doomed:
+        del cells[place]
+    kept = {cell.answer_id for cell in cells.values()}
+    gone = [number for number, (a, _) in answers.items() if a.fingerprint in addresses and number not in kept]
+    for number in gone:
+        del answers[number]
+    return {"cells": len(doomed), "answers": len(gone), "history": lines}

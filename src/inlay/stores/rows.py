@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,16 @@ def unpack(stored: bytes) -> bytes:
     raise ValueError("unknown first byte")
 
 
+@contextmanager
+def lenient(con: sqlite3.Connection) -> Iterator[None]:
+    """Text that is not UTF-8 is read all the same in here, so that one bad byte costs one row, whose checksum tells."""
+    con.text_factory = lambda data: data.decode("utf-8", "replace")
+    try:
+        yield
+    finally:
+        con.text_factory = str
+
+
 def damaged(what: str) -> StoreDamaged:
     """The error for a row that does not match its checksum."""
     return StoreDamaged(
@@ -166,7 +177,7 @@ def line_sum(row: Sequence[Any]) -> int:
     return zlib.crc32("|".join(map(str, row)).encode())
 
 
-_UNLIKE = (TypeError, ValueError, AttributeError, struct.error)  # a flipped bit gave a column another type
+UNLIKE = (TypeError, ValueError, AttributeError, struct.error)  # a flipped bit gave a column another type
 
 
 # --- values to rows ------------------------------------------------------------------------------------------------
@@ -243,7 +254,7 @@ def stored_answer(row: Sequence[Any]) -> StoredAnswer:
     number, address, recipe, state, payload, values, kind, message, model, cost, run, at, expected = row
     try:
         matches = answer_sum(row) == expected
-    except _UNLIKE:
+    except UNLIKE:
         matches = False
     if not matches:
         raise damaged(f"answer {number}")
@@ -257,7 +268,7 @@ def stored_cell(row: Sequence[Any], answer: StoredAnswer | None) -> StoredCell:
     pass_id, key, recipe, state, reason, message, tries, _, _, source, inputs, upstream, _, at = row[:14]
     try:
         matches = cell_sum(row) == row[15]
-    except _UNLIKE:
+    except UNLIKE:
         matches = False
     if not matches:
         raise damaged(f"the cell of row {key!r} in pass {pass_id}")
@@ -293,7 +304,7 @@ def cell_event(row: Sequence[Any]) -> CellEvent:
     """HISTORY_COLUMNS as a value, checked."""
     try:
         matches = history_sum(row) == row[10]
-    except _UNLIKE:
+    except UNLIKE:
         matches = False
     if not matches:
         raise damaged(f"line {row[0]} of the history of row {row[3]!r}")
@@ -306,7 +317,7 @@ def content_of(row: Sequence[Any]) -> tuple[bytes, bytes | None]:
     try:
         if input_sum(number, row[1:6], latency, stored, raw) == check:
             return unpack(stored), None if raw is None else unpack(raw)
-    except _UNLIKE:
+    except UNLIKE:
         pass
     raise damaged(f"the input of answer {number}")
 

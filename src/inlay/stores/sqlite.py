@@ -20,13 +20,17 @@ from inlay.errors import StoreDamaged, StoreError
 from inlay.fingerprint import recipe_digest
 from inlay.stores import attempts, care, liveness, rows, settle, verify
 from inlay.stores.accounts import ASKED_AGAIN, TERMINAL_REASONS
+from inlay.stores.corrections import read_corrections, write_corrections
 from inlay.stores.database import Database
-from inlay.stores.ledger import ledger_rows
+from inlay.stores.ledger import attempts_for, ledger_rows
+from inlay.stores.passes import add_pass, find_pass, recipe_text
 from inlay.types import (
+    Attempt,
     Budget,
     CellEvent,
     Claim,
     ClaimResult,
+    Correction,
     PassRecord,
     PassRef,
     RunRecord,
@@ -91,11 +95,11 @@ class SqliteStore:
                     remedy="compute it with inlay.fingerprint.recipe_digest",
                 )
         with self._db.read() as con:
-            known = [_find_pass(con, record) for record in passes]
+            known = [find_pass(con, record) for record in passes]
         refs = [ref for ref in known if ref is not None]
         if len(refs) < len(passes):
             with self._db.write("register") as con:
-                refs = [_add_pass(con, record) for record in passes]
+                refs = [add_pass(con, record) for record in passes]
         return [PassRef(pass_id, recipe_id) for pass_id, recipe_id in refs]
 
     def recipe(self, recipe_id: int) -> str:
@@ -105,7 +109,7 @@ class SqliteStore:
             ).fetchone()
         if row is None:
             raise StoreError(f"recipe {recipe_id} is not in the store {self.path}", remedy="run `inlay store verify`")
-        return _recipe_text(row)
+        return recipe_text(row)
 
     def recipes(self, pass_id: int) -> dict[int, str]:
         with self._db.read() as con:
@@ -114,7 +118,7 @@ class SqliteStore:
                 "ON r.recipe_id = p.recipe_id WHERE p.pass_id = ? ORDER BY r.recipe_id",
                 (pass_id,),
             ).fetchall()
-        return {row[0]: _recipe_text(row) for row in found}
+        return {row[0]: recipe_text(row) for row in found}
 
     def passes(self, enrichment: str) -> dict[str, int]:
         with self._db.read() as con:
@@ -312,6 +316,23 @@ class SqliteStore:
         with self._db.read() as con:
             return ledger_rows(con, enrichment, run_id)
 
+    def attempts(self, fingerprints: Sequence[bytes]) -> list[Attempt]:
+        with self._db.read() as con:
+            return attempts_for(con, fingerprints)
+
+    # what people say
+
+    def correct(self, enrichment: str, corrections: Sequence[Correction]) -> None:
+        if corrections:
+            with self._db.write("correct") as con:
+                write_corrections(con, enrichment, corrections, self._now())
+
+    def corrections(
+        self, enrichment: str, *, keys: Sequence[str] | None = None, history: bool = False
+    ) -> list[Correction]:
+        with self._db.read() as con:
+            return read_corrections(con, enrichment, keys, history)
+
     # care
 
     def stats(self) -> dict[str, Any]:
@@ -348,44 +369,3 @@ def _run_record(row: Sequence[Any]) -> RunRecord:
         row[3],
         orjson.loads(row[7]),
     )
-
-
-def _recipe_text(row: Sequence[Any]) -> str:
-    """(recipe_id, recipe, digest) as the text, checked."""
-    if recipe_digest(row[1]) != row[2]:
-        raise rows.damaged(f"recipe {row[0]}")
-    return row[1]
-
-
-def _find_pass(con: sqlite3.Connection, record: PassRecord) -> tuple[int, int] | None:
-    """(pass_id, recipe_id) of a pass with its recipe; None where anything of it is not known yet."""
-    return con.execute(
-        "SELECT p.pass_id, r.recipe_id FROM passes p JOIN pass_recipes pr ON pr.pass_id = p.pass_id "
-        "JOIN recipes r ON r.recipe_id = pr.recipe_id WHERE p.enrichment = ? AND p.name = ? AND r.digest = ?",
-        (record.enrichment, record.name, record.recipe_digest),
-    ).fetchone()
-
-
-def _add_pass(con: sqlite3.Connection, record: PassRecord) -> tuple[int, int]:
-    """The same, after adding what was not known."""
-    found = con.execute(
-        "SELECT pass_id FROM passes WHERE enrichment = ? AND name = ?", (record.enrichment, record.name)
-    ).fetchone()
-    recipe = con.execute("SELECT recipe_id FROM recipes WHERE digest = ?", (record.recipe_digest,)).fetchone()
-    pass_id = found[0] if found else attempts.take_numbers(con, "pass", 1)
-    recipe_id = recipe[0] if recipe else attempts.take_numbers(con, "recipe", 1)
-    if not found:
-        row = (pass_id, record.enrichment, record.name)
-        con.execute(
-            "INSERT INTO passes (pass_id, enrichment, name, check_sum) VALUES (?, ?, ?, ?)", (*row, rows.line_sum(row))
-        )
-    if not recipe:
-        con.execute(
-            "INSERT INTO recipes (recipe_id, digest, recipe) VALUES (?, ?, ?)",
-            (recipe_id, record.recipe_digest, record.recipe),
-        )
-    con.execute(
-        "INSERT INTO pass_recipes (pass_id, recipe_id) VALUES (?, ?) ON CONFLICT (pass_id, recipe_id) DO NOTHING",
-        (pass_id, recipe_id),
-    )
-    return pass_id, recipe_id

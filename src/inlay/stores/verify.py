@@ -11,20 +11,16 @@ from collections.abc import Iterable, Iterator
 
 from inlay.errors import StoreDamaged
 from inlay.fingerprint import address, recipe_digest
-from inlay.stores import rows
+from inlay.stores import corrections, rows
 from inlay.stores.accounts import scopes, values_match
 
 _LIMIT = 100  # sentences of one kind; a torn file would otherwise give millions
 
 
 def verify(con: sqlite3.Connection) -> list[str]:
-    """See `contracts.Store.verify`. Texts are read leniently, so that one bad byte costs
-    one row, whose checksum then tells."""
-    con.text_factory = lambda data: data.decode("utf-8", "replace")
-    try:
+    """See `contracts.Store.verify`."""
+    with rows.lenient(con):
         return _verify(con)
-    finally:
-        con.text_factory = str
 
 
 def _verify(con: sqlite3.Connection) -> list[str]:
@@ -41,6 +37,7 @@ def _verify(con: sqlite3.Connection) -> list[str]:
         ("history", lambda: _history(con)),
         ("leases", lambda: _leases(con)),
         ("money", lambda: _money(con)),
+        ("corrections", lambda: corrections.problems(con)),
     )
     for name, check in checks:
         found = 0

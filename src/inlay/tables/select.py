@@ -29,7 +29,7 @@ def condition_sql(select: SelectSpec, types: Mapping[str, str]) -> str:
     """
     conditions: list[str] = []
     if select.where is not None:
-        conditions.append(_expression(select.where, "select.where"))
+        conditions.append(expression_sql(select.where, "select.where"))
     if select.missing is not None:
         conditions.append(f"({missing_reason_sql(select, types)}) IS NOT NULL")
     return " AND ".join(conditions) or "true"
@@ -46,13 +46,18 @@ def order_sql(select: SelectSpec) -> str:
     if select.order_by is None:
         return ""
     # Brackets would make a list of it one expression; the check needs them, the clause must not have them.
-    return f"ORDER BY {_expression(select.order_by, 'select.order_by', brackets=False)}"
+    return f"ORDER BY {expression_sql(select.order_by, 'select.order_by', brackets=False)}"
 
 
 def missing_reason_sql(select: SelectSpec, types: Mapping[str, str]) -> str:
     """An expression: why `select.missing` counts as missing in a row (null, empty, blank, placeholder), or NULL."""
     name = select.missing
     assert name is not None, "select.missing is not set"
+    return absence_sql(name, select.placeholders, types)
+
+
+def absence_sql(name: str, placeholders: Sequence[str], types: Mapping[str, str]) -> str:
+    """The same for any column; `placeholders` are words that stand for no value. PlanError for no column."""
     if name not in types:
         near = difflib.get_close_matches(name, types, n=1)
         raise PlanError(
@@ -62,9 +67,9 @@ def missing_reason_sql(select: SelectSpec, types: Mapping[str, str]) -> str:
     text = plain_sql(name, types[name])
     trimmed = f"trim({text}, {quote_text(WHITE_SPACE_CHARACTERS)})"
     cases = [f"WHEN {text} IS NULL THEN 'null'", f"WHEN {text} = '' THEN 'empty'", f"WHEN {trimmed} = '' THEN 'blank'"]
-    if select.placeholders:
+    if placeholders:
         # Unicode has several spellings of one text; a placeholder is meant in each.
-        words = {unicodedata.normalize("NFC", word).strip(WHITE_SPACE_CHARACTERS) for word in select.placeholders}
+        words = {unicodedata.normalize("NFC", word).strip(WHITE_SPACE_CHARACTERS) for word in placeholders}
         listed = ", ".join(quote_text(word) for word in sorted(words))
         cases.append(f"WHEN {nfc_sql(trimmed)} IN ({listed}) THEN 'placeholder'")
     return f"CASE {' '.join(cases)} END"
@@ -85,7 +90,7 @@ def missing_reasons(
     return {str(name): int(count) for name, count in rows}
 
 
-def _expression(text: str, what: str, *, brackets: bool = True) -> str:
+def expression_sql(text: str, what: str, *, brackets: bool = True) -> str:
     """SQL of the declaration, made safe to stand inside a larger statement: it cannot end it or leave its brackets."""
     depth = 0
     encoded = text.encode("utf-8", "surrogatepass")

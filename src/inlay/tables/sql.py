@@ -62,7 +62,7 @@ def prepare(con: duckdb.DuckDBPyConnection, steps: Iterable[str] = NORMALIZERS) 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
 
-_DECLARED = "select."  # `what` of an expression that the declaration holds starts with this
+_DECLARED = ("select.", "passes[")  # `what` of an expression that the declaration holds starts with one of these
 _CANDIDATES = re.compile(r"(?:Candidate bindings|Candidate functions|Did you mean)[^\n]*", re.IGNORECASE)
 _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_FILE = re.compile(r"^\s*file ?= ?(.+)$", re.MULTILINE)
@@ -72,7 +72,7 @@ _JSON_LINE = re.compile(r'(?:in|read) file "(?P<file>[^"]+)",?.*?(?:in|at)(?: re
 def translate(error: Exception, what: str) -> InlayError:
     """A DuckDB error as one of ours; an InlayError passes unchanged.
 
-    `what` says what was being done: "select.where" or "select.order_by" for SQL of the declaration (a PlanError
+    `what` says what was being done: "select.where" or "passes[0].rules[0]" for SQL of the declaration (a PlanError
     that names it), otherwise the title of a source (a SourceError). DuckDB's own sentence is kept, its position
     marks and query text are not. Raise the result `from` the error.
     """

@@ -1,4 +1,4 @@
-"""The half of the store contract that is about runs, claims and money: see `inlay.testing.store_contract`."""
+"""The part of the store contract that is about runs, claims and money: see `inlay.testing.store_contract`."""
 
 from __future__ import annotations
 

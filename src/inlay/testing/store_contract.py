@@ -20,6 +20,7 @@ from typing import Any
 from inlay.contracts import CELL_SCAN_COLUMNS
 from inlay.fingerprint import short_hash
 from inlay.testing.store_claims import ClaimsContract
+from inlay.testing.store_corrections import CorrectionsContract
 from inlay.testing.store_scene import KEYS, Scene, kinds, refused
 from inlay.types import (
     CellState,
@@ -28,8 +29,8 @@ from inlay.types import (
 )
 
 
-class StoreContract(ClaimsContract):
-    """Inherit, say how a store is opened, and pytest runs the rest. This half: commits, reading and care."""
+class StoreContract(ClaimsContract, CorrectionsContract):
+    """Inherit, say how a store is opened, and pytest runs the rest. This part: commits, reading and care."""
 
     # commits
 
@@ -295,8 +296,8 @@ class StoreContract(ClaimsContract):
         scene.ask(run, "2", "y")
         scene.claim(run, "z")
         stats = scene.store.stats()
-        counted: Sequence[str] = ("passes", "runs", "leases", "attempts", "answers", "cells", "history")
-        assert [stats[name] for name in counted] == [1, 1, 1, 2, 2, 2, 2]
+        counted: Sequence[str] = ("passes", "runs", "leases", "attempts", "answers", "cells", "history", "corrections")
+        assert [stats[name] for name in counted] == [1, 1, 1, 2, 2, 2, 2, 0]
         assert (stats["oldest_answer"], stats["newest_answer"]) == (started, scene.clock.now)
 
     def test_closing_twice_is_fine_and_using_a_closed_store_is_not(self, tmp_path: Path) -> None:

@@ -147,9 +147,9 @@ def test_answers_stand_beside_their_rows(tmp_path):
     assert list(first) == [
         "id", "text",
         "r_mood", "r_mood_confidence", "r_mood_evidence", "r_mood_evidence_verified", "r_mood_null_reason",
-        "r_stars", "r_stars_confidence", "r_stars_null_reason", "r_score", "r_score_null_reason",
-        "r_ok", "r_ok_null_reason", "r_day", "r_day_null_reason", "r_moment", "r_moment_null_reason",
-        "r_tags", "r_tags_null_reason", "r_place", "r_place_null_reason",
+        "r_mood_source", "r_stars", "r_stars_confidence", "r_stars_null_reason", "r_stars_source",
+        *(f"r_{name}{end}" for name in ("score", "ok", "day", "moment", "tags", "place")
+          for end in ("", "_null_reason", "_source")),
         "read_success", "avg_confidence_read", "read_model",
         "enrichment_errors", "enriched_at", "enrichment_version", "enrichment_cost_usd",
     ]  # fmt: skip
@@ -170,6 +170,7 @@ def test_answers_stand_beside_their_rows(tmp_path):
     assert first["enriched_at"].timestamp() == bench.clock
     assert first["enrichment_version"] == "7"
     assert first["enrichment_cost_usd"] == 0.002
+    assert (first["r_mood_source"], first["r_stars_source"]) == (f"model:{MODEL}", f"model:{MODEL}")
     assert (second["r_mood"], second["r_mood_null_reason"], second["r_stars"]) == (None, "invalid", 3)
     assert second["read_success"] is False
     assert json.loads(second["enrichment_errors"]) == [
@@ -247,11 +248,15 @@ def test_the_schema_is_the_same_whatever_failed(tmp_path):
 def test_output_switches_and_selected_rows(tmp_path):
     bench = Bench(tmp_path, TEXT, select=SelectSpec(where="id <> '2'"))
     bench.answer("1", " 最高 ", WHOLE)
-    table = bench.table(columns=("text",), confidence=False, evidence=False, null_reasons=False)
+    table = bench.table(columns=("text",), confidence=False, evidence=False, null_reasons=False, sources=False)
     assert table.column_names[:9] == [
         "text", "r_mood", "r_stars", "r_score", "r_ok", "r_day", "r_moment", "r_tags", "r_place",
     ]  # fmt: skip
-    assert not [name for name in table.column_names if "_evidence" in name or name.endswith(("_reason", "_confidence"))]
+    assert not [
+        name
+        for name in table.column_names
+        if "_evidence" in name or name.endswith(("_reason", "_confidence", "_source"))
+    ]
     assert bench.table()["r_mood_null_reason"].to_pylist() == [None, "not_selected", "pending"]
     assert bench.table(rows="selected")["id"].to_pylist() == ["1", "3"]
 

@@ -1,4 +1,4 @@
-"""The SQLite file itself: opening, refusing, yesterday's schema, damage, and what errors say."""
+"""The SQLite file itself: opening, refusing, damage, and what errors say."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +15,10 @@ import pytest
 
 from inlay.errors import StoreDamaged, StoreError
 from inlay.stores import database
-from inlay.stores.migrations import MIGRATIONS, migrate
+from inlay.stores.migrations import MIGRATIONS
 from inlay.stores.sqlite import SqliteStore
 from inlay.testing.store_scene import KEYS, ManualClock, Scene, refused
-from inlay.types import CellState, Settlement
-
-YESTERDAY = Path(__file__).with_name("schema_1.sql")
-
-
-@pytest.fixture
-def stores() -> Iterator[Callable[..., Scene]]:
-    """Opens scenes over files, and closes them."""
-    opened: list[SqliteStore] = []
-
-    def make(path: Path, **options: Any) -> Scene:
-        opened.append(SqliteStore(path, **options))
-        return Scene(opened[-1], ManualClock())
-
-    yield make
-    for store in opened:
-        store.close()
-
+from inlay.types import CellState, Correction, Settlement
 
 # --- opening -------------------------------------------------------------------------------------------------------
 
@@ -191,44 +174,6 @@ def test_a_store_is_refused_after_a_fork(tmp_path: Path, stores: Callable[..., S
     assert len(scene.store.runs("tenants")) == 1
 
 
-# --- yesterday's store ---------------------------------------------------------------------------------------------
-
-
-def test_a_store_that_yesterdays_inlay_wrote_opens_and_serves(tmp_path: Path, stores: Callable[..., Scene]) -> None:
-    path = tmp_path / "store.db"
-    con = sqlite3.connect(path)
-    con.executescript(YESTERDAY.read_text(encoding="utf-8"))
-    con.close()
-    scene = stores(path)
-    assert scene.store.verify() == []
-    cell = scene.read("田中")
-    assert cell.answer is not None
-    assert cell.answer.payload == scene.answer("x", "日本").payload
-    assert scene.read("محمد").reason == "refused"
-    assert len(scene.store.history(scene.ref.pass_id, "田中")) == 1
-    run = scene.begin("today")
-    assert [type(result).__name__ for result in scene.claim(run, "x", "new")] == ["Known", "Claimed"]
-    assert scene.money(run, "total")[0] == 80
-
-
-def test_migrations_go_on_from_where_a_store_is_and_all_or_none(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    later = (*MIGRATIONS, ("CREATE TABLE extra (x INTEGER)",), ("INSERT INTO extra VALUES (1)",))
-    broken = (*later, ("CREATE TABLE more (x INTEGER)", "INSERT INTO nowhere VALUES (1)"))
-    con = sqlite3.connect(path, isolation_level=None)
-    migrate(con, path, 1)
-    migrate(con, path, 2, later)
-    migrate(con, path, 3, later)
-    assert con.execute("SELECT count(*) FROM extra").fetchone() == (1,)
-    with pytest.raises(sqlite3.OperationalError):
-        migrate(con, path, 4, broken)
-    assert con.execute("SELECT max(version) FROM schema_version").fetchone() == (len(later),)
-    assert con.execute("SELECT count(*) FROM sqlite_master WHERE name = 'more'").fetchone() == (0,)
-    with pytest.raises(StoreError, match="schema version"):
-        migrate(con, path, 5)
-    con.close()
-
-
 # --- damage --------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +186,8 @@ def fill(scene: Scene) -> None:
     answer = scene.answer("broken", None, CellState.FAILED, error_kind="refused", raw="だめ".encode() * 200)
     cell = scene.cell("bad", "broken", CellState.FAILED, reason="refused")
     scene.store.commit([Settlement(claimed.attempt_id, "refused", 5, answer=answer, cells=(cell,))], run=run)
+    for value in ("日本", "中国", "韓国"):
+        scene.store.correct("tenants", [Correction("nationality", "1", field, value * 9) for field in ("a", "b")])
 
 
 def everything(scene: Scene) -> dict[str, Any]:
@@ -262,6 +209,8 @@ def everything(scene: Scene) -> dict[str, Any]:
     for number in range(1, 12):
         serve(f"input {number}", lambda number=number: store.answer_input(number))
         serve(f"raw {number}", lambda number=number: store.answer_raw(number))
+    serve("corrections", lambda: store.corrections("tenants", keys=["1"]))
+    serve("all corrections", lambda: store.corrections("tenants", history=True))
     serve("recipe", lambda: store.recipe(1))
     serve("recipes", lambda: store.recipes(1))
     serve("runs", lambda: store.runs("tenants"))
@@ -352,6 +301,7 @@ def record_and_ref(original: Path) -> tuple[Any, Any]:
         ("UPDATE spending SET spent = spent - 1 WHERE scope = 'total'", "total"),
         ("UPDATE attempts SET cost = cost - 1 WHERE attempt_id = 1", "do not match"),
         ("DELETE FROM spending", "do not match"),
+        ("UPDATE corrections SET value = '\"x\"' WHERE correction_id = 2", "'b' in pass 'nationality' for row '1'"),
     ],
 )
 def test_verify_names_what_is_wrong(

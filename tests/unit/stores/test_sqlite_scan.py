@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,9 @@ from inlay.contracts import CELL_SCAN_COLUMNS
 from inlay.errors import StoreDamaged
 from inlay.fingerprint import short_hash
 from inlay.stores.scan import scan
-from inlay.stores.sqlite import SqliteStore
 from inlay.testing.store_contract import StoreContract
-from inlay.testing.store_scene import KEYS, ManualClock, Scene
+from inlay.testing.store_scene import KEYS, Scene
 from inlay.types import CellState, Settlement
-
-
-@pytest.fixture
-def stores() -> Iterator[Callable[[Path], Scene]]:
-    """Opens scenes over files, and closes them."""
-    opened: list[SqliteStore] = []
-
-    def make(path: Path) -> Scene:
-        opened.append(SqliteStore(path))
-        return Scene(opened[-1], ManualClock())
-
-    yield make
-    for store in opened:
-        store.close()
 
 
 def rows(scene: Scene, chunk: int, columns: tuple[str, ...] = CELL_SCAN_COLUMNS) -> list[dict[str, Any]]:

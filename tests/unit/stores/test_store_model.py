@@ -17,7 +17,19 @@ from inlay.errors import StoreError
 from inlay.stores.memory import MemoryStore
 from inlay.stores.sqlite import SqliteStore
 from inlay.testing.store_scene import ManualClock, Scene
-from inlay.types import Budget, CellState, Claimed, Held, Known, RunRecord, Settlement, Unaffordable
+from inlay.types import (
+    Attempt,
+    Budget,
+    CellState,
+    Claimed,
+    Correction,
+    Held,
+    Known,
+    NullReason,
+    RunRecord,
+    Settlement,
+    Unaffordable,
+)
 
 TEXTS = ["田中", "محمد", "🙂", "x", "y"]
 ROWS = ["1", "二", "٣"]
@@ -205,6 +217,17 @@ class TwoStores(RuleBasedStateMachine):
     def retry(self, rows: list[str] | None, kinds: list[str] | None) -> None:
         self.same(lambda scene, _: scene.store.reset_tries(scene.ref.pass_id, keys=rows, kinds=kinds))
 
+    @rule(
+        rows=st.lists(st.sampled_from(ROWS), min_size=1, max_size=3),
+        field=st.sampled_from(["a", "b"]),
+        value=st.sampled_from(["日本", ["中国"], None, float("nan")]),
+        withdrawn=st.booleans(),
+    )
+    def correct(self, rows: list[str], field: str, value: Any, withdrawn: bool) -> None:
+        reason = NullReason.NOT_STATED if value is None else None
+        given = [Correction("nationality", row, field, value, reason, withdrawn=withdrawn) for row in rows]
+        self.same(lambda scene, _: scene.store.correct("tenants", given))
+
     @rule()
     def reopen(self) -> None:
         self.scenes[1].store.close()
@@ -222,10 +245,20 @@ class TwoStores(RuleBasedStateMachine):
         self.same(lambda scene, _: scene.store.counts(scene.ref.pass_id))
         self.same(lambda scene, _: scene.store.failures(scene.ref.pass_id))
         self.same(lambda scene, _: scene.store.ledger("tenants"))
+        self.same(lambda scene, _: self.attempts_of(scene))
+        self.same(lambda scene, _: [scene.store.corrections("tenants", keys=[row]) for row in ROWS])
+        for history in (False, True):
+            self.same(lambda scene, _, history=history: scene.store.corrections("tenants", history=history))
         self.same(lambda scene, _: scene.store.verify())
         assert self.scenes[0].store.verify() == []
         ledger = sum(line["cost_nusd"] for line in self.scenes[0].store.ledger("tenants"))
         assert self.scenes[0].store.spending(self.runs["a"], "total").spent_nusd == ledger
+
+    @staticmethod
+    def attempts_of(scene: Scene) -> list[Attempt]:
+        """What the ledger keeps in detail for each text, numbers apart."""
+        found = [scene.store.attempts([scene.address(text)]) for text in TEXTS]
+        return [replace(attempt, attempt_id=0) for attempts in found for attempt in attempts]
 
 
 TwoStores.TestCase.settings = settings(
