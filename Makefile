@@ -49,4 +49,4 @@ lock:  ## Compile requirements/*.txt anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements/base.txt -o requirements/dev.txt pyproject.toml requirements/build.in --group dev
 
 clean:  ## Remove what was built here
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/job_postings/.inlay
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/job_postings/.inlay examples/job_postings/report.html

@@ -14,10 +14,14 @@ echo
 columns=title,ext_work_model,ext_salary_min,ext_salary_currency,inf_job_family,inf_seniority,inf_seniority_confidence
 echo "\$ inlay show $declaration --limit 12 --columns $columns"
 "$inlay" show "$declaration" --limit 12 --columns "$columns"
+echo
+echo "\$ inlay report $declaration"
+"$inlay" report "$declaration"
 cat <<'EOF'
 
 What you see: one row a posting; where there is no value, the reason stands in its place. Every answer is kept in
 examples/job_postings/.inlay and published in examples/job_postings/enriched.parquet, with evidence and confidence.
+Open examples/job_postings/report.html in a browser: coverage, values, confidence, and postings with the evidence marked.
 
 Next:
   . .venv/bin/activate                                  then `inlay` is a command

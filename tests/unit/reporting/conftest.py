@@ -97,3 +97,9 @@ def sim() -> Iterator[Simulator]:
 @pytest.fixture
 def place(tmp_path: Path, sim: Simulator) -> Place:
     return Place(tmp_path, sim.endpoint)
+
+
+@pytest.fixture(scope="session")
+def place_kind() -> type[Place]:
+    """For fixtures that outlive a test."""
+    return Place
