@@ -22,7 +22,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 TAG = "inlay1:"
 
@@ -108,33 +108,54 @@ def canonical(values: Iterable[Any]) -> bytes:
     return b"".join(parts)
 
 
-def read_canonical(data: bytes) -> tuple[tuple[tuple[str, str] | None, ...], ...]:
-    """The inverse of `canonical`: (class tag, text) of each value, None for null.
+Form = tuple[str, str] | None  # (class tag, text) of a value; None for null
 
-    One group of values, and a second one where the input goes on, after a `|`, with what it reads of earlier passes.
-    ValueError for bytes that `canonical` did not make.
+
+class CanonicalInput(NamedTuple):
+    """An input read back: the columns' values, what rules gave (as text), and what was read of earlier passes."""
+
+    values: tuple[Form, ...]
+    given: str = ""
+    upstream: tuple[Form, ...] = ()
+
+
+def read_canonical(data: bytes) -> CanonicalInput:
+    """The inverse of what answers are addressed by: `canonical`, perhaps `!` and JSON, perhaps `|` and `canonical`.
+
+    ValueError for bytes that are no such input.
     """
-    groups: list[list[tuple[str, str] | None]] = [[]]
-    at = 0
-    while at < len(data):
-        mark = data[at : at + 1]
-        at += 1
-        if mark == b"|":
-            groups.append([])
-            continue
+    values, at = _read_forms(data, 0)
+    given = ""
+    if data[at : at + 1] == b"!":
+        text = data[at + 1 :].decode("utf-8", "surrogatepass")
+        given = text[: json.JSONDecoder(strict=False).raw_decode(text)[1]]
+        at += 1 + len(given.encode("utf-8", "surrogatepass"))
+    upstream: tuple[Form, ...] = ()
+    if data[at : at + 1] == b"|":
+        upstream, at = _read_forms(data, at + 1)
+    if at != len(data):
+        raise ValueError(f"not a canonical input, at byte {at}")
+    return CanonicalInput(values, given, upstream)
+
+
+def _read_forms(data: bytes, at: int) -> tuple[tuple[Form, ...], int]:
+    """Values from there on, and where they end."""
+    out: list[Form] = []
+    while at < len(data) and (mark := data[at : at + 1]) not in (b"!", b"|"):
+        start, at = at, at + 1
         if mark == b"_":
-            groups[-1].append(None)
+            out.append(None)
         else:
             colon = data.find(b":", at)
             digits = data[at:colon] if colon > 0 else b""
             if mark not in (b"s", b"n", b"b", b"d", b"t", b"x") or not digits.isdigit():
-                raise ValueError(f"not a canonical input, at byte {at - 1}")
+                raise ValueError(f"not a canonical input, at byte {start}")
             at = colon + 1 + int(digits)
-            groups[-1].append((mark.decode(), data[colon + 1 : at].decode("utf-8", "surrogatepass")))
+            out.append((mark.decode(), data[colon + 1 : at].decode("utf-8", "surrogatepass")))
         if data[at : at + 1] != b";":
-            raise ValueError(f"not a canonical input, at byte {at}")
+            raise ValueError(f"not a canonical input, at byte {start}")
         at += 1
-    return tuple(tuple(group) for group in groups)
+    return tuple(out), at
 
 
 def key_text(values: Sequence[Any]) -> str | None:

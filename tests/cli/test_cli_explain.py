@@ -235,7 +235,7 @@ def test_every_state_is_drawn(project: Project, simulator: Simulator) -> None:
     refused = drawn("r1")
     assert "failed; given up: it failed for good, or is out of tries" in refused
     assert "next: left alone; inlay retry --key r1 --run asks it again" in refused
-    assert "hint: the model declined" in refused
+    assert "hint: The model declined" in refused
     assert "skipped; " in refused
     assert "upstream: read.stars has no answer" in refused
     odd = drawn("r2")

@@ -101,6 +101,13 @@ def test_a_null_of_a_rule_has_its_reason(ruled: Scene) -> None:
     assert (row["kind"], row["kind_null_reason"], row["kind_source"]) == (None, "ambiguous", "rule")
 
 
+def test_words_that_stand_for_nothing_elsewhere_are_words_where_people_wrote_them(ruled: Scene) -> None:
+    fields = {"kind": {"type": "string"}, "note": {"type": "string", "default": "n/a"}}
+    declare(ruled, [{"when": "true", "set": {"kind": "none"}}, {"when": "true", "set": {"note": None}}], fields=fields)
+    assert ruled.calls_of() == 0
+    assert {(row["kind"], row["note"], row["note_source"]) for row in ruled.rows_out()} == {("none", "n/a", "default")}
+
+
 def test_a_lookup_table_gives_values(ruled: Scene) -> None:
     (ruled.folder / "lands.csv").write_text('code,"the ""kind"""\nDE,company\njp,person\nFR,\n', encoding="utf-8")
     rule = {"lookup": "lands.csv", "by": {"land": "code"}, "set": {"kind": 'the "kind"'}}

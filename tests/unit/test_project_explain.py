@@ -96,7 +96,7 @@ def test_an_answered_row_has_values_evidence_calls_and_cost(place):
     read, judge = told.passes
     assert [part.reason for part in told.passes] == [Reason.CACHED, Reason.CACHED]
     (mood,) = read.fields
-    assert (mood.column, mood.source, mood.value) == ("mood", "compatible:sim", told.published["mood"])
+    assert (mood.column, mood.source, mood.value) == ("mood", "model:compatible:sim", told.published["mood"])
     assert mood.evidence is not None
     assert mood.evidence.verified
     sentence = mood.evidence.before + mood.evidence.quote + mood.evidence.after
@@ -294,6 +294,35 @@ def test_a_correction_stands_before_the_models_value(place):
     assert (story.value, story.source, story.given) == (other, "human", was)
     assert (story.note, story.author) == ("gelesen", "ana")
     assert story.corrected_at
+
+
+def test_what_rules_give_is_told_and_not_asked(place, sim):
+    rules = [{"when": "text LIKE 'Lovely%'", "set": {"mood": "good"}}]
+    place.declare(passes=[place.one("read", "{{ text }}", {"mood": "good|bad", "stars": "integer"}, rules=rules)])
+    story = place.story("r1", prompt=True)
+    assert not story.ruled
+    assert story.request is not None
+    assert story.request.fields == ("stars",)
+    project.run(place.file)
+    mood, stars = place.story("r1").fields
+    assert (mood.value, mood.source, stars.source) == ("good", "rule", "model:compatible:sim")
+
+    rules[0]["set"] = {"mood": "bad", "stars": 1}
+    place.declare(passes=[place.one("read", "{{ text }}", {"mood": "good|bad", "stars": "integer"}, rules=rules)])
+    story = place.story("r1", prompt=True)
+    assert (story.reason, story.ruled, story.request) == (Reason.INPUT_CHANGED, True, None)
+    assert story.unsendable == "rules give every field, so nothing is sent"
+    (change,) = story.inputs_changed
+    assert (change.what, change.before) == ("given by rules", '{"mood":{"v":"good"}}')
+    assert place.story("r2").reason is Reason.CACHED
+
+
+def test_a_row_that_people_filled_by_hand_is_not_asked(place):
+    project.correct(place.file, [Fix("r1", "mood", "bad")])
+    read, judge = place.explain("r1", prompt=True).passes
+    assert (read.state, read.reason, read.asked) == (CellState.PENDING, Reason.CACHED, False)
+    assert judge.request is not None
+    assert judge.request.user == f"A bad review: {ROWS[0]['text']}"
 
 
 def test_one_row_of_many_is_told_in_little_memory(place):

@@ -15,7 +15,7 @@ def corrections(declaration: str, history: bool, as_json: bool) -> None:
     """List the values that people put in place of the model's.
 
     Each beside what the model says now, with its note, its author and its time. One that no longer fits (its row, field
-    or pass is gone, or its value is not allowed any more) says so: it is kept, and has no effect.
+    or pass is gone, or its value is not allowed any more) says so; it is kept until it is taken back.
 
     \b
     Examples:

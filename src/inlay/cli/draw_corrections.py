@@ -54,10 +54,10 @@ def draw(out: Page, found: Corrections, *, history: bool) -> None:
         note = f": {cut(one.note, _NOTE)}" if one.note else ""
         say(out, f"{by}{words.when(one.at)}{note}", "    ")
         if one.problem:
-            say(out, f"has no effect: {one.problem}", "    ")
+            say(out, f"does not fit any more: {one.problem}", "    ")
     unfit = sum(bool(one.problem) for one in found.corrections)
     if unfit:
-        out.line(f"{words.counted(unfit, 'correction')} without effect")
+        say(out, f"{words.counted(unfit, 'correction')} to look at; inlay correct KEY --undo FIELD takes one back")
 
 
 def _head(one: Corrected) -> str:

@@ -15,6 +15,8 @@ from inlay.cli import words
 from inlay.cli.options import command_line
 from inlay.cli.sheet import sheet
 from inlay.cli.wrapping import cut, say, shown_value
+from inlay.project.explanation import plain_value
+from inlay.reporting.remedies import remedy
 from inlay.types import CellState, Reason
 
 if TYPE_CHECKING:
@@ -37,17 +39,6 @@ _REASONS = {
     Reason.CACHED: "the answer is there",
     Reason.GIVEN_UP: "it failed for good, or is out of tries",
     Reason.UPSTREAM: "an earlier pass may change what it reads",
-}
-
-# What to do about a failure, by its kind.
-_ADVICE = {
-    "truncated": "the answer met max_output_tokens: raise it, or ask for fewer or shorter fields",
-    "invalid_output": "see the raw answer: a clearer description, or a wider type, may help",
-    "refused": "the model declined: reword the prompt, choose another model, or correct the fields by hand",
-    "content_filtered": "the provider's filter stopped it: choose another model, or correct the fields by hand",
-    "too_long": "the record does not fit the model: read fewer columns, or choose a model with more room",
-    "invalid_request": "the provider refused this record's request: see it with --prompt",
-    "upstream": "an earlier pass has no answer that this one reads: mend that one first",
 }
 
 
@@ -79,6 +70,7 @@ def _pass(out: Page, part: PassStory, told: Explanation, file: str) -> None:
         if number == 0:
             out.line()
         _field(out, story, part)
+        _instead(out, story, told)
     if part.inputs_changed or part.recipe_changed:
         out.line()
         out.line("  changed since that answer")
@@ -105,7 +97,10 @@ def _standing(part: PassStory, told: Explanation, file: str) -> Iterator[str]:
         yield state
     else:
         reason = part.reason.value.replace("_", " ")
-        yield f"{state}; {reason}: {_REASONS[part.reason]}"
+        why = _REASONS[part.reason]
+        if part.reason is Reason.CACHED and all(story.source == "human" for story in part.fields if story.declared):
+            why = "every field is corrected by hand"
+        yield f"{state}; {reason}: {why}"
     if part.kind and part.state is not CellState.DONE:
         tries = f" (run {part.tries} in a row)" if part.tries > 1 else ""
         yield f"{part.kind}{tries}: {words.escaped(part.message, _VALUE)}"
@@ -113,8 +108,8 @@ def _standing(part: PassStory, told: Explanation, file: str) -> Iterator[str]:
         yield f"asked again since, which failed: {part.kind}: {words.escaped(part.message, _VALUE)}"
     if part.reason is not None and part.reason is not Reason.CACHED:
         yield "next: " + _next(part, told, file)
-    if (advice := _ADVICE.get(part.kind)) and part.state is not CellState.DONE:
-        yield f"hint: {advice}"
+    if part.kind and part.state is not CellState.DONE:
+        yield f"hint: {remedy(part.kind)}"
 
 
 def _next(part: PassStory, told: Explanation, file: str) -> str:
@@ -126,6 +121,8 @@ def _next(part: PassStory, told: Explanation, file: str) -> str:
     if part.reason is Reason.UPSTREAM:
         first = ", ".join(part.waits_for) or "what earlier passes say now"
         return f"{run} decides it after {first}: it is asked where what it reads has changed"
+    if part.ruled:
+        return f"{run} takes every field from rules: it costs nothing"
     if part.reused:
         return f"{run} finds the answer to an equal input: it costs nothing"
     price = words.price_range(part.cost_usd, part.worst_usd)
@@ -173,6 +170,15 @@ def _field(out: Page, story: FieldStory, part: PassStory) -> None:
         say(out, f"invalid: {words.escaped(story.problem, _VALUE)}", "    ")
     if story.evidence is not None:
         _quote(out, story.evidence)
+
+
+def _instead(out: Page, story: FieldStory, told: Explanation) -> None:
+    """The value of the table where it is not the answer's: the source's own, or the default."""
+    kind = told.published.get(f"{story.column}_source")
+    words_of = {"original": "the source's own value", "default": "the field's default"}
+    if kind in words_of:
+        value = plain_value(told.published.get(story.column))
+        say(out, f"published instead: {shown_value(value)} ({words_of[kind]})", "    ")
 
 
 def _corrected(story: FieldStory) -> str:

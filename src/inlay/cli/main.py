@@ -53,9 +53,20 @@ class Commands(click.Group):
     """Commands by name, each in its own module, imported when it is used."""
 
     modules = (
-        "enrich", "init", "plan", "run", "show", "status", "explain", "correct", "corrections", "retry", "export",
-        "report", "store",
-    )  # fmt: skip
+        "enrich",
+        "init",
+        "plan",
+        "run",
+        "show",
+        "status",
+        "explain",
+        "correct",
+        "corrections",
+        "retry",
+        "export",
+        "report",
+        "store",
+    )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order in which they are used."""

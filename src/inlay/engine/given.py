@@ -63,10 +63,10 @@ class Given:
     def _answer(self, name: str, piece: Mapping[str, Any]) -> FieldAnswer:
         if "n" in piece:
             return FieldAnswer(None, NullReason(piece["n"]), source=RULE)
+        if "m" not in piece:  # written down by people: `none` is the word, not a null
+            return FieldAnswer(self._parts[name].read(piece["v"]), source=RULE)
         value, reason = self._parts[name].settle(piece["v"])
-        evidence = None
-        if "m" in piece and self._fields[name].evidence:
-            evidence = Evidence(piece["m"], True, piece["c"])
+        evidence = Evidence(piece["m"], True, piece["c"]) if self._fields[name].evidence else None
         return FieldAnswer(value, reason, evidence=evidence, source=RULE)
 
 
@@ -96,7 +96,7 @@ def settled(enrichment: Enrichment) -> Enrichment:
 
 def _fitting(name: str, field: FieldSpec, value: Any, key: str, problems: Problems) -> Any:
     try:
-        return compile_field(name, field).settle(value)[0]
+        return compile_field(name, field).read(value)
     except Unfit as unfit:
         remedy = f"its values are: {', '.join(field.values[:20])}" if field.values else ""
         said = str(unfit)

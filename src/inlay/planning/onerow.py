@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from inlay.contracts import CELL_SCAN_COLUMNS, Source, Store
 from inlay.fingerprint_sql import key_sql, quote_ident, value_sql
-from inlay.spec.model import SelectSpec
+from inlay.spec.model import Enrichment, PassSpec, SelectSpec
+from inlay.tables.rules import rules_of
 from inlay.tables.select import condition_sql
 from inlay.tables.sql import translate
+from inlay.types import Correction
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,7 +62,7 @@ class OneRow:
 
 
 class OneRowStore:
-    """A store that scans the cells of one row alone; everything else is the store's own."""
+    """A store that knows the cells and corrections of one row alone; everything else is the store's own."""
 
     def __init__(self, store: Store, wanted: str) -> None:
         self._store = store
@@ -68,6 +70,12 @@ class OneRowStore:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+    def corrections(
+        self, enrichment: str, *, keys: Sequence[str] | None = None, history: bool = False
+    ) -> list[Correction]:
+        """See `contracts.Store.corrections`."""
+        return self._store.corrections(enrichment, keys=[self._wanted], history=history)
 
     def scan_cells(self, pass_id: int, columns: Sequence[str] = CELL_SCAN_COLUMNS) -> Iterator[pa.RecordBatch]:
         """See `contracts.Store.scan_cells`."""
@@ -122,3 +130,22 @@ def read_facts(
     if row is None:
         return None
     return Facts(dict(zip(columns, row[2:], strict=True)), "" if row[1] else "missing" if row[0] else "where")
+
+
+def read_given(
+    con: duckdb.DuckDBPyConnection, source: OneRow, enrichment: Enrichment, passes: Sequence[PassSpec]
+) -> dict[int, str]:
+    """What the rules of these passes give the row, by index, where they give something. Takes a connection of its own,
+    since lookup files become tables on it."""
+    import duckdb
+
+    types, relation = source.columns(), source.attach(con)
+    rules = {index: rules_of(enrichment, spec, types, relation, con) for index, spec in enumerate(passes)}
+    wanted = {index: found.sql for index, found in rules.items() if found is not None}
+    if not wanted:
+        return {}
+    try:
+        row = con.execute(f"SELECT {', '.join(wanted.values())} FROM {relation} LIMIT 1").fetchone()
+    except duckdb.Error as error:
+        raise translate(error, "rules") from None
+    return {index: text for index, text in zip(wanted, row or (), strict=False) if text is not None}

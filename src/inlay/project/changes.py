@@ -10,26 +10,27 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from inlay.fingerprint import read_canonical
+from inlay.fingerprint import Form, read_canonical
 from inlay.project.explanation import Change
 
-Form = tuple[str, str] | None  # (class tag, text) of an input's value, None for null
-
+GIVEN = "given by rules"  # the name of what rules gave, among the inputs
 _PARTS = ("model", "prompt", "inputs", "upstream", "normalize", "temperature", "options", "ask")
 
 
 def inputs_of(recipe: Mapping[str, Any], data: bytes) -> dict[str, Form]:
-    """The inputs of an answer by name: columns, and `pass.field` for what it read of earlier passes.
+    """The inputs of an answer by name: columns, GIVEN, and `pass.field` for what it read of earlier passes.
 
-    Only the columns where the bytes hold no more: the earlier passes are unanswered. ValueError for bytes that do not
+    Without the last where the bytes hold no more: the earlier passes are unanswered. ValueError for bytes that do not
     fit the recipe.
     """
-    groups = read_canonical(data)
+    read = read_canonical(data)
     # In the order of the bytes: by pass, then field; the joined names may sort otherwise ("a-b.x").
     upstream = [".".join(pair) for pair in sorted(tuple(name.split(".", 1)) for name in recipe["upstream"])]
-    found: dict[str, Form] = dict(zip(sorted(recipe["inputs"]), groups[0], strict=True))
-    if len(groups) > 1:
-        found.update(zip(upstream, groups[1], strict=True))
+    found: dict[str, Form] = dict(zip(sorted(recipe["inputs"]), read.values, strict=True))
+    if read.given:
+        found[GIVEN] = ("s", read.given)
+    if read.upstream:
+        found.update(zip(upstream, read.upstream, strict=True))
     return found
 
 

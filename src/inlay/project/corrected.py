@@ -35,9 +35,9 @@ class Corrected:
     """One correction beside the answer that it stands in for.
 
     `key` is written as commands take it; `given` and `given_null_reason` are the answer's own value, from `given_by`
-    (a model's full name or "rule"; "" where there is no answer). `new` is False where the very same correction was in
-    force already. `problem` says why it no longer fits: it is kept, and has no effect. `at` is in seconds since the
-    epoch (UTC), 0 for one that was only just made.
+    ("model:" and its full name, or "rule"; "" where there is no answer). `new` is False where the very same correction
+    was in force already. `problem` says why it no longer fits; it is kept. `at` is in seconds since the epoch (UTC),
+    0 for one that was only just made.
     """
 
     key: str

@@ -192,14 +192,14 @@ def _beside(session: Session, found: Sequence[Correction], gone: set[str]) -> It
                 at=one.at,
                 given=None if given is None else given.value,
                 given_null_reason=None if given is None else given.null_reason,
-                given_by="" if given is None else given.source or model,
+                given_by="" if given is None else given.source or f"model:{model}",
                 problem=_problem(one, spec, values, gone),
                 read_by=tuple(other.name for other in session.passes if (one.pass_name, one.field) in other.upstream),
             )
 
 
 def _problem(one: Correction, spec: PassSpec | None, values: Values, gone: set[str]) -> str:
-    """Why a correction has no effect any more."""
+    """Why a correction does not fit any more."""
     if spec is None:
         return f"there is no pass {one.pass_name} any more"
     if one.field not in spec.fields:

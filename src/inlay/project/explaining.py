@@ -18,9 +18,9 @@ from inlay.engine.passwork import PassWork
 from inlay.engine.rows import Cells
 from inlay.engine.work import Answered, Row, Target
 from inlay.errors import InvalidRequest
-from inlay.fingerprint import canonical, plain, short_hash
-from inlay.payload import decode_fields, values_hash
-from inlay.planning.onerow import Facts, OneRow, OneRowStore, read_facts
+from inlay.fingerprint import canonical, plain
+from inlay.payload import decode_fields
+from inlay.planning.onerow import Facts, OneRow, OneRowStore, read_facts, read_given
 from inlay.planning.plan import PassPlan
 from inlay.project import story
 from inlay.project.changes import changed_inputs, changed_recipe, inputs_of
@@ -42,6 +42,7 @@ class _Known:
     facts: Facts | None
     cells: list[StoredCell | None]
     corrections: list[dict[str, Correction]]
+    given: dict[int, str] = field(default_factory=dict)
     plans: list[PassPlan | None] = field(default_factory=list)
     reasons: list[Reason | None] = field(default_factory=list)
 
@@ -66,6 +67,9 @@ def explain_row(session: Session, key: Any, *, prompt: bool) -> Explanation:
             # The source's columns come first in the table, then those of the enrichment.
             own = [column.name for column in table.schema][_source_columns(session) :]
             published = {name: row[name] for batch in table.batches() for row in batch.to_pylist() for name in own}
+    if facts is not None and any(spec.rules for spec in session.passes):
+        with closing(connect()) as con:
+            known.given = read_given(con, one, enrichment, session.passes)
     _plan(session, one, wanted, known)
     return Explanation(
         enrichment=enrichment.name,
@@ -142,21 +146,21 @@ class _Teller:
         """The row as the engine would have it, with the answers that a run would not ask for again."""
         known = self.known
         values = {} if known.facts is None else known.facts.values
-        row = Row(self.wanted, values, list(known.reasons), [b""] * len(self.works))
+        row = Row(self.wanted, values, list(known.reasons), [b""] * len(self.works), known.given)
         for work in self.works:
-            cell = known.cells[work.index]
-            if known.facts is not None:
-                data = canonical(work.compiled.source_values(values))
-                row.source_hashes[work.index] = short_hash(data)
-            if cell is None:
+            index, cell = work.index, known.cells[work.index]
+            said = {name: found.answer for name, found in known.corrections[index].items() if name in work.fields}
+            if said:
+                row.human[index] = said
+            if cell is not None:
+                row.stored[index] = cell
+            if self.asked[index]:
                 continue
-            row.stored[work.index] = cell
-            if self.asked[work.index] or cell.answer is None or not cell.answer.payload:
+            if cell is None or cell.answer is None or not cell.answer.payload:
+                row.answered(index, None)
                 continue
             fields = decode_fields(cell.answer.payload)
-            corrected = {name: found.answer for name, found in known.corrections[work.index].items()}
-            hashed = values_hash({**fields, **corrected}) if corrected else cell.answer.values_hash
-            row.answers[work.index] = Answered({**fields, **corrected}, hashed, cell.state is CellState.DONE)
+            row.answered(index, Answered(fields, cell.answer.values_hash, cell.state is CellState.DONE))
         return row
 
     # --- one pass
@@ -181,6 +185,7 @@ class _Teller:
             reason=known.reasons[index],
             asked=self.asked[index],
             reused=plan is not None and plan.reused > 0,
+            ruled=plan is not None and plan.ruled > 0,
             cost_usd=None if plan is None else plan.cost_usd,
             worst_usd=None if plan is None else plan.worst_usd,
             waits_for=tuple(self.works[number].name for number in work.upstream if self.asked[number]),
@@ -210,7 +215,11 @@ class _Teller:
             return ()
         upstream, _, missing = self.cells.upstream(work, self.row)
         values = work.compiled.source_values(self.row.values)
-        data = canonical(values) if missing is not None else work.compiled.canonical_input(values, upstream)
+        given = self.known.given.get(work.index, "")
+        if missing is None:
+            data = work.compiled.canonical_input(values, upstream, given)
+        else:
+            data = canonical(values) + (b"!" + given.encode("utf-8", "surrogatepass") if given else b"")
         recipe = json.loads(work.spec.recipe(work.model.full_name))
         present = inputs_of(recipe, data)
         if missing is not None:
@@ -248,6 +257,8 @@ class _Teller:
         if missing is not None:
             return None, f"{missing}, so this pass is skipped"
         ask = self.cells.open(work, Target(self.row, b"", 0, False))
+        if ask.ruled:
+            return None, "rules give every field, so nothing is sent"
         try:
             self.cells.prepare(work, ask)
         except InvalidRequest as error:

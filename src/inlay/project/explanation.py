@@ -48,9 +48,9 @@ class Quote:
 class FieldStory:
     """One field: its value, where the value comes from, and what the model said where a human said otherwise.
 
-    `source` is "human", "rule", the model's full name, or "" where there is no answer. `given` and `given_null_reason`
-    are the answer's own; `declared` is False for a field that is no longer in the pass; note, author and time are the
-    correction's.
+    `source` is "human", "rule", "model:" and its full name, or "" where there is no answer. `given` and
+    `given_null_reason` are the answer's own; `declared` is False for a field that is no longer in the pass; note,
+    author and time are the correction's.
     """
 
     name: str
@@ -112,7 +112,8 @@ class PassStory:
     """One pass for this row.
 
     `reason` is the plan's for the next run (None: the row is not in the source, or not selected) and `asked` whether
-    that run would ask the cell; `reused`: an equal input was answered before, so that it costs nothing. `waits_for`
+    that run would ask the cell; `reused`: an equal input was answered before, `ruled`: rules give every field, so that
+    it costs nothing. `waits_for`
     names the earlier passes that are asked first. `kind` and `message` tell of a failure; `raw` is what the model
     said then, as far as it was kept. `request` is there where it was wanted and can be made, else `unsendable` says
     why not.
@@ -124,6 +125,7 @@ class PassStory:
     reason: Reason | None
     asked: bool
     reused: bool
+    ruled: bool
     cost_usd: float | None
     worst_usd: float | None
     waits_for: tuple[str, ...]

@@ -47,7 +47,7 @@ def _field(
         column=f"{spec.prefix}{name}",
         value=None if shown is None else shown.value,
         null_reason=None if shown is None else shown.null_reason,
-        source="" if shown is None else shown.source or model,
+        source="" if shown is None else shown.source or f"model:{model}",
         declared=name in spec.fields,
         confidence=None if found is None else found.confidence,
         evidence=quote,

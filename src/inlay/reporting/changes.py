@@ -16,7 +16,7 @@ import pyarrow.compute
 
 from inlay.contracts import Store
 from inlay.payload import decode_fields
-from inlay.reporting.columns import PassColumns
+from inlay.reporting.columns import PassColumns, shown_key
 from inlay.reporting.excerpt import cut
 from inlay.reporting.facts import Change, Changes
 from inlay.types import FieldAnswer, RunRecord, StoredCell
@@ -34,8 +34,9 @@ def changes(
     ledger: Sequence[Mapping[str, Any]],
     passes: Sequence[PassColumns],
     pass_ids: Mapping[str, int],
+    key_columns: int,
 ) -> Changes | None:
-    """`runs` newest first; None where no run has answered anything."""
+    """`runs` newest first, `key_columns` how many columns a row's key has; None where no run has answered anything."""
     answering = {line["run_id"] for line in ledger if line["answers"]}
     answering |= {run.run_id for run in runs if run.summary.get("answers")}
     at = next((place for place, run in enumerate(runs) if run.run_id in answering), None)
@@ -60,7 +61,8 @@ def changes(
                 new += 1
                 continue
             assert cell.answer is not None
-            found = list(_differences(cell.key, part, before, decode_fields(cell.answer.payload)))
+            key = shown_key(cell.key, key_columns)
+            found = list(_differences(key, part, before, decode_fields(cell.answer.payload)))
             changed, same = changed + bool(found), same + (not found)
             for change in found:
                 column = f"{part.spec.prefix}{change.field}"

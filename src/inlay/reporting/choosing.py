@@ -110,7 +110,8 @@ def _ranks(traits: Traits) -> Sequence[tuple[str, float]]:
     if traits.human:
         out.append(("human", 0.0))
     if traits.low is not None and traits.mean is not None:
-        out.append(("low", traits.low))
+        # A field that is always as unsure as this tells rows apart by the others.
+        out.append(("low", traits.low + traits.mean / 1_000))
         if not traits.failed and not traits.missed:
             out.append(("high", -traits.mean))
     return out

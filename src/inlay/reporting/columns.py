@@ -5,14 +5,17 @@ What stays true: only columns that the table really has are read, so that a tabl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute
 
+from inlay.fingerprint import key_parts
 from inlay.reporting.choosing import Traits
 from inlay.reporting.facts import NOT_SELECTED, WAITING, part_of
 from inlay.reporting.tallies import Counter, Tallies
@@ -49,13 +52,18 @@ class FieldColumns:
         if (reasons := read(batch, f"{self.column}_null_reason")) is not None:
             self.tallies.add_texts(self.tallies.slot("reason", *self.slot), reasons.filter(pc.invert(there)))
         if (sure := read(batch, f"{self.column}_confidence")) is not None:
-            self.tallies.add_numbers(self.tallies.slot("confidence", *self.slot), sure.filter(there))
+            self.tallies.add_numbers(self.tallies.slot("confidence", *self.slot), sure.filter(self.told(batch, there)))
         if (found := read(batch, f"{self.column}_evidence_verified")) is not None:
             self.tallies.add_texts(self.tallies.slot("verified", *self.slot), found)
         source = read(batch, f"{self.column}_source")
         if source is None:  # a model's answers alone
-            source = batch.column(f"{self.pass_name}_model")
+            source = pc.binary_join_element_wise("model", batch.column(f"{self.pass_name}_model"), ":")
         self.tallies.add_texts(self.tallies.slot("source", *self.slot), source.filter(there))
+
+    def told(self, batch: pa.RecordBatch, there: pa.Array) -> pa.Array:
+        """Where a value is the answer's own: a default stands in the place of a null that may have had a confidence."""
+        source = read(batch, f"{self.column}_source")
+        return there if source is None else pc.and_(there, pc.fill_null(pc.not_equal(source, "default"), True))
 
 
 @dataclass(slots=True)
@@ -71,7 +79,8 @@ class PassColumns:
         """Count a batch; `errors` by row, as `errors_of` reads them."""
         for part in self.fields:
             part.add(batch)
-        self.tallies.add_texts(self.tallies.slot("model", self.spec.name), batch.column(f"{self.spec.name}_model"))
+        models = batch.column(f"{self.spec.name}_model")
+        self.tallies.add_texts(self.tallies.slot("model", self.spec.name), models.filter(self._by_model(batch)))
         done = batch.column(f"{self.spec.name}_success")
         whole = pc.sum(done).as_py() or 0
         self._count(CellState.DONE.value, whole)
@@ -87,9 +96,25 @@ class PassColumns:
                 state = next((word for word in told if word and part_of(word) in (WAITING, NOT_SELECTED)), "pending")
             self._count(state, 1)
 
+    def _by_model(self, batch: pa.RecordBatch) -> pa.Array:
+        """Rows in which a model answered something; in the others rules or people gave it all."""
+        sources = [read(batch, f"{part.column}_source") for part in self.fields]
+        known = [pc.fill_null(pc.starts_with(one, "model:"), False) for one in sources if one is not None]
+        return reduce(pc.or_, known) if known else pa.repeat(pa.scalar(True), batch.num_rows)
+
     def _count(self, state: str, count: int) -> None:
         if count:
             self.states[state] = self.states.get(state, 0) + count
+
+
+def shown_key(key: str, parts: int) -> str:
+    """A row key as people write it: one of several columns is a JSON list, as `--key` takes it."""
+    if parts == 1:
+        return key
+    try:
+        return json.dumps(key_parts(key, parts), ensure_ascii=False)
+    except ValueError:  # the declaration's key has changed since
+        return key
 
 
 def read(batch: pa.RecordBatch, name: str) -> pa.Array | None:
@@ -116,7 +141,7 @@ def traits_of(batch: pa.RecordBatch, passes: list[PassColumns], errors: dict[int
         there = batch.column(part.column).is_valid()
         filled = pc.add(filled, there.cast(pa.int64()))
         if (confidence := read(batch, f"{part.column}_confidence")) is not None:
-            sure.append(pc.if_else(there, confidence, pa.scalar(None, pa.float64())))
+            sure.append(pc.if_else(part.told(batch, there), confidence, pa.scalar(None, pa.float64())))
         if (verified := read(batch, f"{part.column}_evidence_verified")) is not None:
             missed = pc.or_(missed, pc.fill_null(pc.invert(verified), False))
         if (source := read(batch, f"{part.column}_source")) is not None:

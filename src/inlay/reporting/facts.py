@@ -101,7 +101,7 @@ class Field:
 class Pass:
     """One pass over all rows. `states` count rows by the state of their cell and add up to the rows of the table.
 
-    `models` counts rows by the model that answered them; `model` is what a run would ask now, and `priced` says
+    `models` counts rows by the model that answers in them; `model` is what a run would ask now, and `priced` says
     whether its price is known. `stale` of the done cells were answered under an earlier prompt, fields or model.
     """
 

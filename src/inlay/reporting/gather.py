@@ -22,7 +22,7 @@ from inlay.fingerprint import key_text
 from inlay.publish.wide import WideTable
 from inlay.reporting.changes import changes
 from inlay.reporting.choosing import Chooser
-from inlay.reporting.columns import Error, FieldColumns, PassColumns, errors_of, traits_of
+from inlay.reporting.columns import Error, FieldColumns, PassColumns, errors_of, shown_key, traits_of
 from inlay.reporting.excerpt import cut
 from inlay.reporting.facts import (
     FAILED,
@@ -92,7 +92,7 @@ def gather(
         failures=counted.failures(),
         runs=tuple(_run(record, ledger) for record in records[:RUNS]),
         more_runs=len(records) > RUNS,
-        changes=changes(store, records, ledger, ordered, pass_ids),
+        changes=changes(store, records, ledger, ordered, pass_ids, len(enrichment.source.key)),
         samples=shown,
     )
 
@@ -149,7 +149,7 @@ class _Counted:
             self._failed[name] = self._failed.get(name, 0) + 1
             examples = self._examples.setdefault(name, [])
             if len(examples) < _EXAMPLES:
-                examples.append((cut(key, 120), cut(error["message"] or "", _MESSAGE)))
+                examples.append((cut(shown_key(key, len(self._key)), 120), cut(error["message"] or "", _MESSAGE)))
 
     def failures(self) -> tuple[Failure, ...]:
         """What went wrong, the most frequent first."""
@@ -202,10 +202,6 @@ def _field(field: FieldColumns, rows: int, tallies: Tallies) -> Field:
         parts[part_of(reason)] += count
     parts[VALUE] = rows - sum(reasons.values())
     verified = tallies.texts("verified", *field.slot)
-    sources = {
-        name if name in _OTHERS or name.startswith("model:") else f"model:{name}": count
-        for name, count in tallies.texts("source", *field.slot).items()
-    }
     return Field(
         name=field.name,
         column=field.column,
@@ -213,15 +209,12 @@ def _field(field: FieldColumns, rows: int, tallies: Tallies) -> Field:
         description=field.spec.description,
         parts=parts,
         reasons=reasons,
-        sources=sources,
+        sources=tallies.texts("source", *field.slot),
         distributions=field.counter.distributions(),
         confidence=tallies.confidence("confidence", *field.slot),
         evidence_found=verified.get("true", 0),
         evidence_missed=verified.get("false", 0),
     )
-
-
-_OTHERS = frozenset(("human", "original", "rule", "default"))
 
 
 def _type(field: FieldColumns) -> str:

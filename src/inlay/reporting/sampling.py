@@ -17,7 +17,7 @@ from inlay.fingerprint import normalize_text, plain
 from inlay.fingerprint_sql import key_sql, quote_ident
 from inlay.payload import decode_fields
 from inlay.reporting.choosing import Chosen
-from inlay.reporting.columns import ERRORS, PassColumns
+from inlay.reporting.columns import ERRORS, PassColumns, shown_key
 from inlay.reporting.excerpt import WHOLE, cut, excerpt
 from inlay.reporting.facts import Sample, SampleText, SampleValue
 from inlay.tables.sql import connect, translate
@@ -53,12 +53,11 @@ def samples(
         name: {number: orjson.loads(text) for number, text in store.recipes(number_).items()} if number_ >= 0 else {}
         for name, number_ in pass_ids.items()
     }
-    return tuple(
-        _sample(
-            row, passes, texts.get(row.key, {}), {name: found.get(row.key) for name, found in cells.items()}, recipes
-        )
-        for row in chosen
-    )
+    out = []
+    for row in chosen:
+        mine = {name: found.get(row.key) for name, found in cells.items()}
+        out.append(_sample(row, passes, texts.get(row.key, {}), mine, recipes, len(key)))
+    return tuple(out)
 
 
 def _rows(source: Source, key: Sequence[str], columns: Sequence[str], keys: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -118,6 +117,7 @@ def _sample(
     values: Mapping[str, Any],
     cells: Mapping[str, StoredCell | None],
     recipes: Mapping[str, Mapping[int, Mapping[str, Any]]],
+    key_columns: int,
 ) -> Sample:
     row = chosen.row
     read: dict[str, str] = {}
@@ -163,7 +163,7 @@ def _sample(
     seen = {number for text in texts for piece in text.pieces for number in piece.begins}
     errors = orjson.loads(row.get(ERRORS) or "[]")
     return Sample(
-        key=cut(chosen.key, 200),
+        key=cut(shown_key(chosen.key, key_columns), 200),
         why=chosen.why,
         texts=tuple(texts),
         values=tuple(value if value.mark in seen else replace(value, mark=None) for value in out),

@@ -147,6 +147,8 @@ class Tallies:
         )
         if not counted:
             return Distribution(label, "moments", 0, 0, ())
+        begin, end = (_moment(place).replace(tzinfo=None).isoformat(" ", "seconds") for place in (low, high))
+        low, high = self._middle(slot, counted, low, high)
         first, last = _moment(low), _moment(high)
         days, months = (high - low) / _DAY, (last.year - first.year) * 12 + last.month - first.month
         if days <= 31:
@@ -166,9 +168,9 @@ class Tallies:
             Bar(edge.isoformat()[:shown], count, start)
             for edge, start, count in zip(edges, starts, counts, strict=True)
         )
-        begin, end = (moment.replace(tzinfo=None).isoformat(" ", "seconds") for moment in (first, last))
         day = None if time else len("2026-01-31")
-        return Distribution(label, "moments", counted, distinct, bars, first=begin[:day], last=end[:day])
+        others = counted - sum(counts)
+        return Distribution(label, "moments", counted, distinct, bars, others, first=begin[:day], last=end[:day])
 
     def confidence(self, *name: str) -> Confidence | None:
         """Ten bins over 0 to 1 and the mean; None where there is no confidence."""

@@ -60,4 +60,4 @@ def short(number: float) -> str:
             return f"{number / scale:.1f}".removesuffix(".0") + unit
     if number == int(number):
         return f"{int(number):,}"
-    return f"{number:,.1f}" if size >= 100 else f"{number:.3g}"
+    return f"{number:,.1f}".removesuffix(".0") if size >= 100 else f"{number:.3g}"

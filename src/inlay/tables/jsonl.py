@@ -40,8 +40,10 @@ def jsonl_parts(files: Sequence[SourceFile], con: duckdb.DuckDBPyConnection) -> 
         for kind, run in runs
     )
     try:
+        # One line of each shape: over all of them json_group_structure takes more memory than the files are long.
         structure, long_numbers = con.execute(
-            f"SELECT json_group_structure(json), bool_or(regexp_matches(json, '[0-9]{{19}}')) FROM ({lines})"
+            "SELECT json_group_structure(line), bool_or(long) FROM (SELECT any_value(json) AS line, "
+            f"bool_or(regexp_matches(json, '[0-9]{{19}}')) AS long FROM ({lines}) GROUP BY json_structure(json))"
         ).fetchall()[0]
     except duckdb.Error as error:
         raise _bad_line(files, error) from None

@@ -12,6 +12,7 @@ import pytest
 
 import inlay
 from inlay import errors, project
+from inlay.project.session import Session
 from inlay.reporting.columns import FieldColumns, PassColumns, errors_of, traits_of
 from inlay.reporting.facts import PARTS, Facts, Field
 from inlay.reporting.remedies import OTHERWISE, remedy
@@ -20,6 +21,7 @@ from inlay.reporting.tallies import Tallies
 from inlay.spec.fields import FieldSpec
 from inlay.spec.model import PassSpec
 from inlay.testing import Simulator
+from inlay.types import Correction
 
 if TYPE_CHECKING:
     from .conftest import Place
@@ -225,6 +227,54 @@ def test_samples_are_the_same_every_time_and_show_the_quotes_where_they_stand(pl
     assert marked > 10
     assert len(place.facts(samples=3).samples) == 3
     assert place.facts(samples=0).samples == ()
+
+
+def test_keys_of_several_columns_read_like_a_list(place: Place, sim: Simulator) -> None:
+    (place.folder / "reviews.csv").write_text(
+        '\ufeffland "x",nr,guest\'s text\r\n' + "".join(f"日本,{n},とても静か {n}\r\n" for n in range(4)),
+        encoding="utf-8",
+    )
+    place.declare(source={"files": "reviews.csv", "key": ['land "x"', "nr"]})
+    sim.control(faults=[{"fault": "refusal", "record": "静か 2"}])
+    place.run()
+    facts = place.facts()
+    assert {sample.key for sample in facts.samples} == {f'["日本", "{n}"]' for n in range(4)}
+    assert facts.failures[0].examples[0][0] == '["日本", "2"]'
+    assert all(sample.texts[0].pieces for sample in facts.samples)
+
+
+def test_people_the_source_rules_models_and_defaults_are_told_apart(place: Place, sim: Simulator) -> None:
+    (place.folder / "reviews.csv").write_text(
+        "id,text,mood\n" + "".join(f"{n},text {n},{'own' if n < 2 else ''}\n" for n in range(10)), encoding="utf-8"
+    )
+    mood = {"type": "string", "original": "mood", "default": "その他", "confidence": True}
+    read = {
+        "name": "read",
+        "prefix": "x_",
+        "model": "compatible:sim",
+        "endpoint": place.endpoint,
+        "prompt": "{{ text }}",
+        "rules": [{"when": "id IN ('2', '3', '4')", "set": {"mood": "ruled"}}],
+        "fields": {"mood": mood},
+    }
+    place.declare(source={"files": "reviews.csv", "key": "id"}, passes=[read])
+    sim.control(null_share=0)
+    sim.control(table={"text 9": {"mood": {"value": None, "confidence": 0.2}, "nulls": []}})
+    place.run()
+    with Session(place.declaration) as session:
+        session.store(write=True).correct("reviews", [Correction("read", "8", "mood", "said", author="me")])
+    facts = place.facts()
+    adds_up(facts)
+    found = field(facts, "x_mood")
+    assert found.sources == {"model:compatible:sim": 3, "rule": 3, "original": 2, "human": 1, "default": 1}
+    assert facts.passes[0].models == {"compatible:sim": 3}
+    assert found.confidence is not None
+    assert found.confidence.counted == 3, "neither a default nor a person has the model's confidence"
+    sample = next(one for one in facts.samples if "corrected by hand" in one.why)
+    assert (sample.key, sample.values[0].value, sample.values[0].source) == ("8", "said", "human")
+    page = project.report_html(place.declaration)
+    for words in ("corrected by hand", "already in the source", "default of the declaration"):
+        assert words in page
 
 
 def test_a_column_of_sources_is_counted_where_the_table_has_one() -> None:
