@@ -98,7 +98,7 @@ def test_a_file_names_its_enrichment(file: str, name: str) -> None:
 
 
 def test_an_enriched_table_can_be_enriched_again() -> None:
-    columns = dict.fromkeys(["text", "enriched_at", "enrichment_errors"], "VARCHAR")
+    columns = dict.fromkeys(["text", "enriched_at", "enrichment_errors", "read_success"], "VARCHAR")
     made = quick_enrichment(quick(), columns, Path.cwd())
     assert made.output.columns == ("text",)
     assert made.passes[0].inputs == ("text",)
