@@ -4,6 +4,7 @@
 
     print(inlay.plan("inlay.yaml").cost_usd)
     report = inlay.run("inlay.yaml", limit=100, budget_usd=1.00)
+    frame = inlay.enrich(frame, fields={"sentiment": "positive|neutral|negative"}, budget_usd=1.00)
 
 This is the public face; each name is imported when it is first used, so `import inlay` costs next to nothing. The
 care of the store (stats, verify, prune, clear) is in `inlay.project`, every error in `inlay.errors`, and a simulated
@@ -19,18 +20,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from inlay.errors import (
-        InlayError,
-        PlanError,
-        ProviderError,
-        RunStopped,
-        SourceError,
-        SpecError,
-        StoreError,
-        TargetError,
-    )
+    from inlay.errors import InlayError, ProviderError, RunStopped, SpecError
     from inlay.planning.plan import Plan
-    from inlay.project import explain, export, plan, retry, run, status
+    from inlay.project import arun, explain, export, plan, retry, run, status, write_report
+    from inlay.project.enriching import aenrich, enrich
     from inlay.project.explanation import Explanation
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
@@ -45,17 +38,16 @@ __all__ = [
     "InlayError",
     "PassSpec",
     "Plan",
-    "PlanError",
     "ProviderError",
     "Report",
     "RunOptions",
     "RunStopped",
-    "SourceError",
     "SpecError",
     "Status",
-    "StoreError",
-    "TargetError",
     "__version__",
+    "aenrich",
+    "arun",
+    "enrich",
     "explain",
     "export",
     "load",
@@ -63,6 +55,7 @@ __all__ = [
     "retry",
     "run",
     "status",
+    "write_report",
 ]
 
 _HOME = {
@@ -72,23 +65,23 @@ _HOME = {
     "InlayError": "inlay.errors",
     "PassSpec": "inlay.spec.model",
     "Plan": "inlay.planning.plan",
-    "PlanError": "inlay.errors",
     "ProviderError": "inlay.errors",
     "Report": "inlay.project.report",
     "RunOptions": "inlay.project.running",
     "RunStopped": "inlay.errors",
-    "SourceError": "inlay.errors",
     "SpecError": "inlay.errors",
     "Status": "inlay.project.report",
-    "StoreError": "inlay.errors",
-    "TargetError": "inlay.errors",
     "explain": "inlay.project",
+    "aenrich": "inlay.project.enriching",
+    "arun": "inlay.project",
+    "enrich": "inlay.project.enriching",
     "export": "inlay.project",
     "load": "inlay.spec.load",
     "plan": "inlay.project",
     "retry": "inlay.project",
     "run": "inlay.project",
     "status": "inlay.project",
+    "write_report": "inlay.project",
 }
 
 

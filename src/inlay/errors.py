@@ -298,9 +298,13 @@ class OutputInvalid(InlayError):
 
 
 class RunStopped(InlayError):
-    """The run ended early, cleanly: everything answered is saved, and the same command goes on."""
+    """The run ended early, cleanly: everything answered is saved, and the same command goes on.
+
+    `report` is how far it came (a Report), where one was made: by `inlay.enrich`.
+    """
 
     kind = "stopped"
+    report: Any = None
 
 
 class BudgetReached(RunStopped):

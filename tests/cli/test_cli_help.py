@@ -32,6 +32,8 @@ def help_of(path: str, flag: str = "--help") -> str:
 def test_the_commands_are_listed_in_the_order_of_use() -> None:
     assert PATHS == [
         "inlay",
+        "inlay enrich",
+        "inlay init",
         "inlay plan",
         "inlay run",
         "inlay show",

@@ -30,7 +30,7 @@ BLOCKS = [
     for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
 ]
 # Filled in by the loader, or written under another name in YAML.
-WRITTEN = {"upstream": None, "ttl_s": "ttl"}
+WRITTEN = {"upstream": None, "ttl_s": "ttl", "content_key": None}
 
 
 def test_there_are_examples():

@@ -25,7 +25,7 @@ _REASONS = {
 }
 
 
-def draw(out: screen.Page, plan: Plan, file: str, *, refreshed: bool) -> None:
+def draw(out: screen.Page, plan: Plan, file: str | None, *, refreshed: bool) -> None:
     """The whole plan."""
     out.line(rows_line(plan))
     if plan.missing:
@@ -113,7 +113,7 @@ def _price(part: PassPlan) -> str:
     return words.price_range(part.cost_usd, part.worst_usd) if part.calls else words.dollars(0)
 
 
-def _remarks(plan: Plan, file: str, refreshed: bool) -> Iterator[str]:
+def _remarks(plan: Plan, file: str | None, refreshed: bool) -> Iterator[str]:
     for note in plan.notes:
         yield f"note: {note}"
     stale = sum(part.reasons.get(Reason.STALE, 0) for part in plan.passes)

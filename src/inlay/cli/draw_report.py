@@ -28,7 +28,7 @@ _RESERVED = frozenset(
 )
 
 
-def draw(out: screen.Page, report: Report, enrichment: Enrichment, file: str) -> None:
+def draw(out: screen.Page, report: Report, enrichment: Enrichment, file: str | None) -> None:
     """The whole summary."""
     summary = report.summary
     if report.plan.nothing_to_do:
@@ -144,7 +144,7 @@ def _identifier(name: str) -> str:
     return name if simple else '"' + name.replace('"', '""') + '"'
 
 
-def _next(report: Report, file: str) -> Iterator[str]:
+def _next(report: Report, file: str | None) -> Iterator[str]:
     if report.failed:
         status, retry = command_line("status", file), command_line("retry", file)
         yield f"next: {status} shows why cells failed; {retry} makes them worth asking again"

@@ -44,6 +44,8 @@ class Commands(click.Group):
     """Commands by name, each in its own module, imported when it is used."""
 
     modules = (
+        "enrich",
+        "init",
         "plan",
         "run",
         "show",

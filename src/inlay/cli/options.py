@@ -87,6 +87,10 @@ budget = click.option(
     metavar="USD",
     help="The most that may be spent, in US dollars; takes the place of the declaration's budget.",
 )
+limit_made = click.option(
+    "--limit", type=Rows(), metavar="ROWS", help="At most this many rows that need work.  [default: all]"
+)
+budget_made = click.option("--budget", type=Dollars(), metavar="USD", help="The most that may be spent, in US dollars.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 pass_name = click.option("--pass", "passes", multiple=True, metavar="NAME", help="Only this pass; may be repeated.")
 keys = click.option(
@@ -111,8 +115,10 @@ def refreshing(name: str | None) -> tuple[str, ...]:
     return () if name is None else (name,)
 
 
-def command_line(verb: str, file: str, *more: str) -> str:
-    """A command to suggest: the declaration is named unless it is the default one."""
+def command_line(verb: str, file: str | None, *more: str) -> str:
+    """A command to suggest: the declaration is named unless it is the default one; None where there is no file."""
+    if file is None:
+        return "the same command" if verb in ("run", "plan") else f"inlay {verb} (once there is a file: --save)"
     parts = ["inlay", *verb.split(), *([] if file == DEFAULT_FILE else [file]), *more]
     return " ".join(shlex.quote(part) for part in parts)
 

@@ -63,7 +63,7 @@ def run(
       inlay run --json --quiet | jq .cost_usd
     """
     if dry_run:
-        _dry_run(declaration, limit, refresh, as_json=as_json)
+        dry(declaration, declaration, limit, refresh, as_json=as_json)
         return
     order = Order(declaration, limit, refresh, budget, fresh_budget, yes, not no_publish, as_json, quiet)
     ctx.exit(carry_out(order, options.load(declaration)))
@@ -73,7 +73,7 @@ def run(
 class Order:
     """What the command line asked of a run."""
 
-    file: str
+    file: str | None  # None: made on the command line
     limit: int | None = None
     refresh: str | None = None
     budget_usd: float | None = None
@@ -178,11 +178,14 @@ class _Display:
             self.progress.say(f"four fifths of the budget are spent: {spent} of {cap}")
 
 
-def _dry_run(file: str, limit: int | None, refresh: str | None, *, as_json: bool) -> None:
+def dry(
+    declaration: str | Enrichment, file: str | None, limit: int | None, refresh: str | None, *, as_json: bool
+) -> None:
+    """Show the plan of a run and send nothing; `file` names the declaration in what is suggested next."""
     from inlay import project
     from inlay.cli import draw_plan, screen
 
-    plan = project.plan(file, limit=limit, refresh=options.refreshing(refresh))
+    plan = project.plan(declaration, limit=limit, refresh=options.refreshing(refresh))
     if as_json:
         screen.print_json(plan.to_json())
         return

@@ -40,22 +40,26 @@ def show(declaration: str, limit: int, columns: str | None, as_json: bool) -> No
         screen.print_json(rows)
         return
     known = list(rows[0]) if rows else []
-    wanted = [name.strip() for name in columns.split(",")] if columns else _answers(enrichment, known)
+    wanted = [name.strip() for name in columns.split(",")] if columns else answers(enrichment, known)
     unknown = [name for name in wanted if name not in known]
     if rows and unknown:
         raise SpecError(f"the table has no column {', '.join(unknown)}", remedy=f"it has: {', '.join(known)}")
-    _draw(rows, wanted, everything=columns is not None)
+    draw(rows, wanted, everything=columns is not None)
 
 
-def _answers(enrichment: Enrichment, known: list[str]) -> list[str]:
+def answers(enrichment: Enrichment, known: list[str]) -> list[str]:
     """The key, a source column to recognise a row by, and the fields of every pass."""
     key = [name for name in enrichment.source.key if name in known]
     fields = [f"{part.prefix}{name}" for part in enrichment.passes for name in part.fields]
     named = next((name for name in known if name not in key and name.lower() in ("title", "name", "full_name")), None)
+    if enrichment.source.content_key:  # which says nothing to anybody
+        read = [name for name in known if name in enrichment.passes[0].inputs]
+        return [*([named] if named else read[:1]), *fields]
     return [*key, *([named] if named else []), *fields]
 
 
-def _draw(rows: list[dict[str, Any]], wanted: list[str], *, everything: bool) -> None:
+def draw(rows: list[dict[str, Any]], wanted: list[str], *, everything: bool) -> None:
+    """Rows as a table that fits the window; what does not is named below it."""
     from rich import box
     from rich.cells import cell_len
     from rich.table import Table

@@ -15,6 +15,7 @@ from inlay.types import usd
 
 if TYPE_CHECKING:
     from inlay.planning.plan import Plan
+    from inlay.project.bars import Shown
     from inlay.project.corrected import Corrections, Fix
     from inlay.project.explanation import Explanation
     from inlay.project.report import Report, Status
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     Declaration = str | Path | Enrichment
 
 __all__ = [
+    "arun",
     "clear",
     "correct",
     "corrections",
@@ -65,17 +67,49 @@ def run(declaration: Declaration, options: RunOptions | None = None, **named: An
 
     Costs money (see `RunOptions`: limit, budget_usd, refresh, yes …, also as keyword arguments). Safe to repeat: what
     is answered is never asked again. Raises SpecError or PlanError before anything is sent; once running, a clean stop
-    is told by `Report.stopped`, not raised.
+    is told by `Report.stopped`, not raised. Works inside a running event loop, as in a notebook.
     """
-    from inlay.project.running import RunOptions, run_session
+    from inlay.project.bars import Shown
+    from inlay.project.control import loop_runs_here
+
+    chosen = _run_options(options, named)
+    if not loop_runs_here():
+        return _run(declaration, chosen)
+    shown = Shown(None if chosen.watch is None else False)
+    return shown.wait(lambda control: _run(declaration, shown.options(chosen, control), shown))
+
+
+async def arun(declaration: Declaration, options: RunOptions | None = None, **named: Any) -> Report:
+    """`run` for async programs: the event loop goes on while it runs, and cancelling the task stops it cleanly.
+
+    A cancelled run has finished and saved what was in flight when the cancellation comes through.
+    """
+    from inlay.project.bars import Shown
+
+    chosen = _run_options(options, named)
+    shown = Shown(None if chosen.watch is None else False)
+    return await shown.wait_async(lambda control: _run(declaration, shown.options(chosen, control), shown))
+
+
+def _run_options(options: RunOptions | None, named: dict[str, Any]) -> RunOptions:
+    from inlay.project.running import RunOptions
+
+    if options is not None:
+        return options
+    if "refresh" in named:
+        named["refresh"] = refreshing(named["refresh"])
+    return RunOptions(**named)
+
+
+def _run(declaration: Declaration, options: RunOptions, shown: Shown | None = None) -> Report:
+    from inlay.project.running import run_session
     from inlay.project.session import Session
 
-    if options is None:
-        if "refresh" in named:
-            named["refresh"] = refreshing(named["refresh"])
-        options = RunOptions(**named)
     with Session(declaration, need_keys=True) as session:
-        return run_session(session, options)
+        report = run_session(session, options)
+    if shown is not None:
+        shown.report = report
+    return report
 
 
 def refreshing(names: Sequence[str]) -> frozenset[Any]:

@@ -39,6 +39,14 @@ def first_rows(session: Session, refs: Sequence[PassRef], limit: int) -> list[di
     return rows
 
 
+def as_arrow(session: Session, refs: Sequence[PassRef]) -> pa.Table:
+    """The whole wide table in memory."""
+    import pyarrow as pa
+
+    with _table(session, refs) as table:
+        return pa.Table.from_batches(table.batches(), schema=table.schema)
+
+
 @contextmanager
 def _table(session: Session, refs: Sequence[PassRef]) -> Iterator[WideTable]:
     con = connect()

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inlay.errors import RunStopped
 from inlay.planning.plan import Plan
+from inlay.spec.model import Enrichment
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DONE, SOME_FAILED, WRONG, STOPPED = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a run ended. `summary` is `Tally.summary()`; `stopped` is the reason of an early, resumable end."""
+    """How a run ended. `summary` is `Tally.summary()`; `stopped` is the reason of an early, resumable end.
+
+    `declaration` is what was run, as resolved; `table` is the answered table where the run was over a frame.
+    """
 
     enrichment: str
     run_id: int
@@ -25,6 +32,8 @@ class Report:
     published: str | None = None
     published_rows: int = 0
     notes: tuple[str, ...] = ()
+    declaration: Enrichment | None = field(default=None, repr=False, compare=False)
+    table: pa.Table | None = field(default=None, repr=False, compare=False)
 
     @property
     def failed(self) -> int:
@@ -40,6 +49,24 @@ class Report:
         if self.stopped is not None:
             return STOPPED
         return SOME_FAILED if self.failed else DONE
+
+    def to_arrow(self) -> pa.Table:
+        """The table with its answers: as published, or as the store has it now where it was not (to Parquet). Free."""
+        from inlay.project.results import reported
+
+        return reported(self)
+
+    def to_pandas(self) -> Any:
+        """The same as a pandas DataFrame; whole numbers and truth values keep their nulls (Int64, boolean)."""
+        from inlay.project.results import converted
+
+        return converted(self.to_arrow(), "pandas")
+
+    def to_polars(self) -> Any:
+        """The same as a polars DataFrame."""
+        from inlay.project.results import converted
+
+        return converted(self.to_arrow(), "polars")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`; keys are stable."""

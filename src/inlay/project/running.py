@@ -25,6 +25,7 @@ from inlay.errors import Interrupted, PlanError, RunStopped, SpecError
 from inlay.payload import by_cell, decode_fields
 from inlay.planning.plan import Plan
 from inlay.planning.planner import PlannedRow, Planner
+from inlay.project.control import Control
 from inlay.project.publishing import publish
 from inlay.project.report import Report
 from inlay.project.session import Session
@@ -61,8 +62,8 @@ class RunOptions:
     """How to run. `refresh` names reasons that are asked beside the usual ones (only "stale" makes sense).
 
     `budget_usd` overrides the declaration's budget. `confirm` is asked when a run without a budget may cost more than
-    a dollar; None refuses. `interrupts` handles Ctrl-C and SIGTERM (the main thread only). `watch` receives the live
-    figures once, before the first call.
+    a dollar; None refuses. `interrupts` handles Ctrl-C and SIGTERM (the main thread only); `control` lets another
+    thread stop the run. `watch` receives the live figures once, before the first call.
     """
 
     limit: int | None = None
@@ -75,6 +76,7 @@ class RunOptions:
     interrupts: bool = False
     publish: bool = True
     fresh_budget: bool = False
+    control: Control | None = None
 
 
 def run_session(session: Session, options: RunOptions) -> Report:
@@ -119,6 +121,7 @@ def run_session(session: Session, options: RunOptions) -> Report:
             seconds=0.0,
             stopped=stopped,
             notes=tuple(session.notes()),
+            declaration=session.enrichment,
         )
     finally:
         planner.close()
@@ -156,7 +159,7 @@ def _may_spend(session: Session, plan: Plan, budget: Budget | None, options: Run
             return
         raise PlanError(
             f"this run would cost about ${cost:.2f} and no budget is set",
-            remedy="set `budget: {usd: …}`, pass --budget, or say --yes",
+            remedy="set a budget (`budget: {usd: …}`, --budget, budget_usd=…), or go ahead with --yes (yes=True)",
         )
 
 
@@ -229,10 +232,14 @@ async def _drive_async(
     if options.watch is not None:
         before = 0 if spending is None else spending.spent_nusd
         options.watch(Gauges(runner.tally, planner.plan, budget, before, lambda: runner.in_flight))
+    if options.control is not None:
+        options.control.bind(runner.stop)
     try:
         with _Interrupts(runner.stop, enabled=options.interrupts):
             tally = await runner.run(_feed(planner, works, store, session.enrichment.name))
     finally:
+        if options.control is not None:
+            options.control.release()
         for sender in senders.values():
             if sender is not None:
                 await sender.close()

@@ -43,9 +43,15 @@ class Session:
     """One declaration, opened. Use as a context manager."""
 
     def __init__(
-        self, declaration: str | Path | Enrichment, *, env: Mapping[str, str] | None = None, need_keys: bool = False
+        self,
+        declaration: str | Path | Enrichment,
+        *,
+        env: Mapping[str, str] | None = None,
+        need_keys: bool = False,
+        source: Source | None = None,
     ) -> None:
-        """`need_keys`: calls will be made, so a missing key is refused now. Raises SpecError."""
+        """`need_keys`: calls will be made, so a missing key is refused now. `source` stands in for the declaration's
+        files. Raises SpecError."""
         self.env = os.environ if env is None else env
         self.enrichment = settled(
             resolve_spec(declaration) if isinstance(declaration, Enrichment) else load(declaration, env=env)
@@ -60,7 +66,7 @@ class Session:
             find_price(model.provider, model.name, spec.prices, options=spec.options)
             for model, spec in zip(self.models, self.passes, strict=True)
         ]
-        self.source = FileSource(self.enrichment.source, self.enrichment.folder)
+        self.source: Source = FileSource(self.enrichment.source, self.enrichment.folder) if source is None else source
         self._store: Store | None = None
         self._durable = False
 
@@ -137,13 +143,13 @@ class Session:
         """Hold the declaration against the source's real columns. Raises SpecError or SourceError."""
         check_columns(self.enrichment, self.source.columns())
         files = self.enrichment.output.files
-        if files is not None:
-            self._refuse_own_source(self.target(files))
+        if files is not None and isinstance(self.source, FileSource):
+            self._refuse_own_source(self.source, self.target(files))
 
-    def _refuse_own_source(self, target: Path) -> None:
+    def _refuse_own_source(self, source: FileSource, target: Path) -> None:
         """A published table must not replace the source, nor be read as a part of it by the next run."""
         place = Path(os.path.abspath(target))  # noqa: PTH100 (resolve() would follow a link that is to be replaced)
-        inside = place.resolve() in {path.resolve() for path in self.source.paths()}
+        inside = place.resolve() in {path.resolve() for path in source.paths()}
         if inside or any(takes(self.enrichment.folder, pattern, place) for pattern in self.enrichment.source.files):
             raise SpecError(
                 f"{target.name!r} would be read as a part of the source",

@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from inlay.errors import SpecError
 from inlay.spec.document import MAX_BYTES, MAX_NODES, Node, decode, parse
 from inlay.spec.environment import expand
 from inlay.spec.forms import Forms, expand_forms
-from inlay.spec.model import Enrichment, OutputSpec, PassSpec
+from inlay.spec.model import Enrichment, OutputSpec, PassSpec, SourceSpec
 from inlay.spec.problems import Problems, TooManyProblems, join_key, show_text, suggest
 from inlay.spec.resolve import PromptPlace, compile_prompt, resolve_passes, with_passes
 from inlay.spec.sentences import HIDDEN_KEYS, keys_at, translate
@@ -118,12 +118,18 @@ def _valid_passes(data: dict[str, Any], reader: _Reader) -> dict[int, PassSpec]:
 def _refuse_hidden(data: dict[str, Any], problems: Problems) -> None:
     """Keys of the models that the file writes otherwise, or that only Inlay fills in."""
     declared = data.get("passes")
-    for index, item in enumerate(declared if isinstance(declared, list) else ()):
-        for name in HIDDEN_KEYS[PassSpec]:
+    places: list[tuple[str, Any, type[BaseModel], tuple[Any, ...]]] = [
+        ("source", data.get("source"), SourceSpec, ("source",)),
+        *(
+            (f"passes[{index}]", item, PassSpec, ("passes", 0))
+            for index, item in enumerate(declared if isinstance(declared, list) else ())
+        ),
+    ]
+    for key, item, kind, loc in places:
+        for name in HIDDEN_KEYS[kind]:
             if isinstance(item, dict) and name in item:
                 del item[name]
-                remedy = suggest(name, keys_at(("passes", 0)))
-                problems.add(f"unknown key `{name}`", f"passes[{index}].{name}", remedy=remedy)
+                problems.add(f"unknown key `{name}`", f"{key}.{name}", remedy=suggest(name, keys_at(loc)))
 
 
 class _Reader:

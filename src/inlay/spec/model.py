@@ -6,10 +6,11 @@ clock; a secret never appears, only the name of the variable that holds it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from inlay.fingerprint import recipe_digest, recipe_text
 from inlay.spec.fields import FieldName, FieldSpec, Frozen
@@ -17,6 +18,8 @@ from inlay.spec.rules import RuleSpec
 
 # Part of every recipe: raise it when the wording around the user's prompt changes what models answer.
 ASK_VERSION = 1
+# The column that `key: "*"` makes of a row's whole content.
+CONTENT_KEY = "inlay_key"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
 Normalizer = Literal["nfkc", "trim", "collapse_space"]
@@ -27,13 +30,22 @@ class SourceSpec(Frozen):
     """Where the rows are. Files may be Parquet, CSV or JSONL, one path or glob or several.
 
     CSV columns are read as text, exactly as written (007 stays 007); `types` gives some of them a type.
-    `key` is one column or several; together unique and never null.
+    `key` is one column or several; together unique and never null. `key: "*"` makes a key of the row's whole content:
+    the column `inlay_key` (`key` names it then, and `content_key` is true).
     """
 
     files: tuple[str, ...]
     key: tuple[str, ...]
     format: Literal["auto", "parquet", "csv", "jsonl"] = "auto"
     types: dict[str, ColumnType] = Field(default_factory=dict)
+    content_key: bool = False  # filled in for `key: "*"`
+
+    @model_validator(mode="before")
+    @classmethod
+    def _content(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("key") in ("*", ["*"], ("*",)):
+            return {**data, "key": (CONTENT_KEY,), "content_key": True}
+        return data
 
     @field_validator("files", "key", mode="before")
     @classmethod
@@ -48,6 +60,14 @@ class SourceSpec(Frozen):
         if len(set(value)) != len(value):
             raise ValueError("names one twice")
         return value
+
+    @model_validator(mode="after")
+    def _content_stands_alone(self) -> Self:
+        if "*" in self.key:
+            raise ValueError('`key: "*"` means the whole row: it stands alone')
+        if self.content_key and self.key != (CONTENT_KEY,):
+            raise ValueError('a key made of the content is written `key: "*"`')
+        return self
 
 
 class SelectSpec(Frozen):
@@ -65,7 +85,7 @@ class SelectSpec(Frozen):
 
 
 class PassSpec(Frozen):
-    """One prompt that answers several fields.
+    """One prompt that answers several fields. From Python, `fields` may be a pydantic class.
 
     `inputs` are the source columns that the answer depends on; left out, they are those that the prompt names.
     `rules` give values without asking; what they leave open is asked.
@@ -89,6 +109,16 @@ class PassSpec(Frozen):
     max_output_tokens: int | None = Field(default=None, ge=16)
     options: dict[str, Any] = Field(default_factory=dict)
     prices: PriceSpec | None = None
+
+    @field_validator("fields", mode="before")
+    @classmethod
+    def _of_class(cls, value: Any) -> Any:
+        """A pydantic class stands for its fields."""
+        if isinstance(value, type):
+            from inlay.spec.pydantic_fields import fields_of, is_pydantic_class
+
+            return fields_of(value) if is_pydantic_class(value) else value
+        return value
 
     def recipe(self, model: str) -> str:
         """The canonical text of what makes an answer this answer: prompt, inputs, fields, model, sampling.

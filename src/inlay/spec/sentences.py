@@ -12,12 +12,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from inlay.spec.model import Enrichment, PassSpec
+from inlay.spec.model import Enrichment, PassSpec, SourceSpec
 from inlay.spec.problems import Problems, join_key, nearest, parent_key, show_text, show_value, suggest
 
 # Keys that the file knows beside the model's own, and keys of the model that the file does not.
 FILE_KEYS: dict[type[BaseModel], tuple[str, ...]] = {PassSpec: ("prompt_file", "ttl")}
-HIDDEN_KEYS: dict[type[BaseModel], tuple[str, ...]] = {PassSpec: ("ttl_s", "upstream")}
+HIDDEN_KEYS: dict[type[BaseModel], tuple[str, ...]] = {
+    PassSpec: ("ttl_s", "upstream"),
+    SourceSpec: ("content_key",),
+}
 
 _WHOLE = "expected a whole number, got {got}"
 _NUMBER = "expected a number, got {got}"
@@ -73,18 +76,33 @@ _HABITS = {
 }
 
 
-def translate(error: ValidationError, problems: Problems, *, shown: Mapping[str, str], prefix: str = "") -> None:
-    """Add every complaint to `problems`; `shown` has, by key, what to show for values from the environment."""
+def translate(
+    error: ValidationError,
+    problems: Problems,
+    *,
+    shown: Mapping[str, str],
+    prefix: str = "",
+    within: tuple[Any, ...] = (),
+) -> None:
+    """Add every complaint to `problems`; `shown` has, by key, what to show for values from the environment.
+
+    For a part of a declaration, `prefix` is what its key is called and `within` where in a whole one it would stand.
+    """
     details = error.errors(include_url=False)
     places = [tuple(detail["loc"]) for detail in details]
     for detail, loc in zip(details, places, strict=True):
         if detail["type"] == "too_short" and any(len(o) > len(loc) and o[: len(loc)] == loc for o in places):
             continue  # its items are wrong, not missing
-        _add(dict(detail), loc, problems, shown, prefix)
+        _add(dict(detail), loc, problems, shown, prefix, within)
 
 
 def _add(
-    detail: dict[str, Any], loc: tuple[Any, ...], problems: Problems, shown: Mapping[str, str], prefix: str
+    detail: dict[str, Any],
+    loc: tuple[Any, ...],
+    problems: Problems,
+    shown: Mapping[str, str],
+    prefix: str,
+    within: tuple[Any, ...],
 ) -> None:
     kind = detail["type"]
     key = prefix
@@ -94,7 +112,7 @@ def _add(
         return
     context = dict(detail.get("ctx") or {})
     choices = _choices(context)
-    names = keys_at(loc[:-1]) if kind in ("missing", "extra_forbidden") else ()
+    names = keys_at((*within, *loc[:-1])) if kind in ("missing", "extra_forbidden") else ()
     got = f"the value of '{show_text(shown[key])}'" if key in shown else show_value(detail.get("input"))
     last = str(loc[-1]) if loc else ""
     if kind == "string_pattern_mismatch":

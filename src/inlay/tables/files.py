@@ -59,7 +59,12 @@ class FileSource:
 
         con = connect()
         try:
-            return self._plan(self._find(), con)
+            columns, query = self._plan(self._find(), con)
+            if self._spec.content_key:
+                from inlay.tables.content_key import with_content_key
+
+                return with_content_key(con, query, columns, self.title)
+            return columns, query
         finally:
             con.close()
 
@@ -97,7 +102,12 @@ class FileSource:
 
     def _nothing(self) -> tuple[dict[str, str], str]:
         """Files without a byte hold no row and name no column; the key must be there all the same."""
-        columns = dict.fromkeys((*self._spec.key, *self._spec.types), "VARCHAR")
+        key = () if self._spec.content_key else self._spec.key
+        columns = dict.fromkeys((*key, *self._spec.types), "VARCHAR")
+        if not columns:
+            raise SourceError(
+                f"{self.title}: not a byte, so there are no columns", remedy="name a file with a header line"
+            )
         selected = ", ".join(f"CAST(NULL AS {kind}) AS {quote_ident(name)}" for name, kind in columns.items())
         return columns, f"(SELECT {selected} WHERE false)"
 
