@@ -25,16 +25,17 @@ PINNED = {
     "SpecError",
     "Status",
     "__version__",
+    "explain",
     "aenrich",
     "arun",
     "enrich",
-    "explain",
     "export",
     "load",
     "plan",
     "retry",
     "run",
     "status",
+    "write_report",
 }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from inlay.errors import InlayError, ProviderError, RunStopped, SpecError
     from inlay.planning.plan import Plan
-    from inlay.project import arun, explain, export, plan, retry, run, status
+    from inlay.project import arun, explain, export, plan, retry, run, status, write_report
     from inlay.project.enriching import aenrich, enrich
     from inlay.project.explanation import Explanation
     from inlay.project.report import Report, Status
@@ -55,6 +55,7 @@ __all__ = [
     "retry",
     "run",
     "status",
+    "write_report",
 ]
 
 _HOME = {
@@ -70,16 +71,17 @@ _HOME = {
     "RunStopped": "inlay.errors",
     "SpecError": "inlay.errors",
     "Status": "inlay.project.report",
+    "explain": "inlay.project",
     "aenrich": "inlay.project.enriching",
     "arun": "inlay.project",
     "enrich": "inlay.project.enriching",
-    "explain": "inlay.project",
     "export": "inlay.project",
     "load": "inlay.spec.load",
     "plan": "inlay.project",
     "retry": "inlay.project",
     "run": "inlay.project",
     "status": "inlay.project",
+    "write_report": "inlay.project",
 }
 
 

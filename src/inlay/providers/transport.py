@@ -30,6 +30,7 @@ from inlay.errors import (
 )
 from inlay.providers.endpoint import Endpoint, parse_endpoint, resolve_endpoint
 from inlay.providers.errors_map import sentence
+from inlay.providers.lasting import import_lastingly
 from inlay.types import HttpRequest
 
 if TYPE_CHECKING:
@@ -236,6 +237,7 @@ class Transport:
         return (env.get("HTTPS_PROXY") or env.get("https_proxy") or "") if self.endpoint.scheme == "https" else ""
 
     def _build(self, proxy: str, pin: str | None) -> Client:
+        import_lastingly()
         from pyreqwest.client import ClientBuilder
         from pyreqwest.exceptions import BuilderError
         from pyreqwest.http import HeaderMap, Url

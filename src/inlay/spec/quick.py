@@ -99,7 +99,8 @@ def _prices(prices: tuple[float, float] | None) -> dict[str, float] | None:
 
 def _left_of_earlier(columns: Mapping[str, str]) -> tuple[str, ...] | None:
     """The columns to publish where the source is itself an enriched table: all but those that are made anew."""
-    kept = tuple(name for name in columns if name not in ROW_COLUMNS)
+    anew = {*ROW_COLUMNS, f"{_READ}_success", f"avg_confidence_{_READ}", f"{_READ}_model"}
+    kept = tuple(name for name in columns if name not in anew)
     return kept if len(kept) < len(columns) else None
 
 

@@ -23,6 +23,7 @@ from inlay.spec.resolve import resolve
 _WIDTH = 110
 _UNITS = (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60))
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./|-]*(?: [A-Za-z0-9_./|][A-Za-z0-9_./|-]*)*")
+_LENGTH_OF_TIME = re.compile(r"[0-9]+[smhdw]")
 _WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
 # What YAML does not take as it is, or takes for a line break.
 _ESCAPED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -212,7 +213,7 @@ def _number(value: float) -> str:
 
 def _text(text: str) -> str:
     """A text, in quotes unless every reader of YAML takes it for a text without them."""
-    if _PLAIN.fullmatch(text) and text.casefold() not in _WORDS:
+    if _LENGTH_OF_TIME.fullmatch(text) or (_PLAIN.fullmatch(text) and text.casefold() not in _WORDS):
         return text
     quoted = json.dumps(text, ensure_ascii=False)
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)

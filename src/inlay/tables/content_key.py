@@ -31,7 +31,7 @@ def with_content_key(
         if name.casefold() == CONTENT_KEY:
             raise PlanError(
                 f'{title} has a column {name!r} already, so `key: "*"` cannot make one',
-                remedy=f"if it is the row's key, say so (key: {name}); otherwise rename it or name other key columns",
+                remedy=f"if it is the row's key, name it (key: {name}, --key {name}); otherwise rename it",
             )
     made = f"left(sha256({canonical_row_sql(columns)}), {_DIGITS})"
     try:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 # What the declaration of a frame has in place of files.
 TITLE = "the frame"
 _VIEW = "__inlay_frame"
+_REMEDIES = {
+    "polars.LazyFrame": "collect it first: frame.collect()",
+    "polars.Series": "make it a table first: series.to_frame()",
+    "pandas.Series": "make it a table first: series.to_frame()",
+}
 
 
 class FrameSource:
@@ -79,6 +84,9 @@ def arrow_table(data: Any) -> pa.Table:
     if isinstance(data, pa.RecordBatch):
         return _unique(pa.Table.from_batches([data]))
     kind = frame_kind(data)
+    name = f"{type(data).__module__.partition('.')[0]}.{type(data).__name__}".removeprefix("builtins.")
+    if name in _REMEDIES:
+        raise SourceError(f"{name} is no table", remedy=_REMEDIES[name])
     try:
         if kind == "rows":
             return _from_rows(data)
@@ -91,11 +99,9 @@ def arrow_table(data: Any) -> pa.Table:
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SourceError(f"{TITLE} cannot be read: {reason}", remedy="give every column values of one type") from None
-    name = f"{type(data).__module__.partition('.')[0]}.{type(data).__name__}".removeprefix("builtins.")
-    remedy = "give a pandas, polars or Arrow table, a list of dicts, or the path of a file"
-    if name == "polars.LazyFrame":
-        remedy = "collect it first: frame.collect()"
-    raise SourceError(f"{name} is no table", remedy=remedy)
+    raise SourceError(
+        f"{name} is no table", remedy="give a pandas, polars or Arrow table, a list of dicts, or the path of a file"
+    )
 
 
 def frame_kind(data: Any) -> str:

@@ -7,6 +7,7 @@ DuckDB exception leaves this room untranslated.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -47,7 +48,10 @@ def connect(
     except duckdb.Error as error:
         raise translate(error, "DuckDB") from error
     # Global, so that cursors of this connection agree.
-    con.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_progress_bar = false")
+    con.execute("SET GLOBAL TimeZone = 'UTC'")
+    # In a notebook without ipywidgets there is no bar, and DuckDB refuses to switch it off.
+    with contextlib.suppress(duckdb.InvalidInputException):
+        con.execute("SET enable_progress_bar = false")
     return con
 
 
