@@ -103,9 +103,23 @@ def test_a_null_of_a_rule_has_its_reason(ruled: Scene) -> None:
 
 def test_words_that_stand_for_nothing_elsewhere_are_words_where_people_wrote_them(ruled: Scene) -> None:
     fields = {"kind": {"type": "string"}, "note": {"type": "string", "default": "n/a"}}
-    declare(ruled, [{"when": "true", "set": {"kind": "none"}}, {"when": "true", "set": {"note": None}}], fields=fields)
-    assert ruled.calls_of() == 0
-    assert {(row["kind"], row["note"], row["note_source"]) for row in ruled.rows_out()} == {("none", "n/a", "default")}
+    declare(
+        ruled, [{"when": "true", "set": {"kind": "none"}}, {"when": "id < '3'", "set": {"note": None}}], fields=fields
+    )
+    assert ruled.calls_of() == 2
+    row = by_id(ruled)["1"]
+    assert (row["kind"], row["note"], row["note_null_reason"], row["note_source"]) == (
+        "none", None, "not_applicable", "rule",
+    )  # fmt: skip
+
+
+def test_a_default_need_not_be_one_of_the_values(scene: Scene) -> None:
+    with Simulator(answer=lambda request: {"kind": None}) as sim:
+        scene.sim = sim
+        scene.rows(ROWS)
+        declare(scene, [], fields={"kind": {**FIELDS["kind"], "default": "その他"}})
+        scene.run()
+    assert {(row["kind"], row["kind_source"]) for row in scene.rows_out()} == {("その他", "default")}
 
 
 def test_a_lookup_table_gives_values(ruled: Scene) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from inlay.errors import SpecError, TargetError
 from inlay.project.enriching import source_spec
-from inlay.project.session import STORE_FILE, STORE_FOLDER
+from inlay.project.session import STORE_FILE, STORE_FOLDER, Session
 from inlay.spec.fields import FieldSpec
 from inlay.spec.model import CONTENT_KEY, Enrichment
 from inlay.spec.quick import Quick, quick_enrichment, text_columns
@@ -118,7 +118,7 @@ def begin(
         output={"files": _output_for(file)},
     )
     types = {column.name: column.type for column in found.columns}
-    enrichment = at_home(quick_enrichment(given, types, start), place.absolute().parent)
+    enrichment = _unused(at_home(quick_enrichment(given, types, start), place.absolute().parent))
     read = ", ".join(_short(name) for name in text_columns(types, chosen or ()))
     notes = {
         "source.key": "a column that tells every row apart"
@@ -148,6 +148,17 @@ def begin(
         '  wants: "list[enum(spa, gym, breakfast)]"',
     ]
     return Beginning(enrichment, write(enrichment, header=header, notes=notes, footer=footer))
+
+
+def _unused(enrichment: Enrichment) -> Enrichment:
+    """Under a name that the store does not know: answers to other questions about this file are none to these."""
+    with Session(enrichment) as session:
+        store = session.store()
+        name, number = enrichment.name, 1
+        while store.passes(name):
+            number += 1
+            name = f"{enrichment.name[:59]}_{number}"
+    return enrichment.model_copy(update={"name": name})
 
 
 def _columns_listed(found: Look) -> list[str]:

@@ -104,7 +104,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-HUMAN, ORIGINAL, DEFAULT = "human", "original", "default"
+HUMAN, ORIGINAL, RULE, DEFAULT = "human", "original", "rule", "default"
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -179,7 +179,7 @@ class PassColumns:
             if part.default is not None:
                 default = convert(part.default)
                 for place, value in enumerate(values):
-                    if value is None and sources[place] != HUMAN:
+                    if value is None and sources[place] not in (HUMAN, RULE):  # their null is meant
                         values[place], sources[place] = default, DEFAULT
             out.append(pa.array(values, type=kind))
             if part.confidence and output.confidence:
