@@ -38,6 +38,7 @@ soak: $(VENV)/dev.stamp  ## The long proofs: kills, faults, budgets, limits (abo
 
 docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/
 	@$(BIN)/python -m inlay.cli.reference > docs/cli.md
+	@$(BIN)/python -m inlay.spec.reference docs/declaration.md
 
 format: $(VENV)/dev.stamp  ## Let ruff format the code
 	@$(BIN)/ruff check --fix src tests bench

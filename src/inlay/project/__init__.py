@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Declaration = str | Path | Enrichment
 
-__all__ = ["clear", "export", "plan", "prune", "retry", "run", "show", "stats", "status", "verify"]
+__all__ = ["clear", "export", "plan", "prune", "retry", "run", "show", "stats", "status", "verify", "write_schema"]
 
 
 def plan(declaration: Declaration, *, limit: int | None = None, refresh: Sequence[str] = ()) -> Plan:
@@ -160,6 +160,20 @@ def show(declaration: Declaration, *, limit: int = 10) -> list[dict[str, Any]]:
     with Session(declaration) as session:
         session.check()
         return first_rows(session, session.refs(), limit)
+
+
+def write_schema(path: str | Path) -> Path:
+    """Write the JSON Schema of declarations to a file, for editors; the path. Idempotent, atomic, needs no declaration.
+
+    Beside a declaration it is looked for at `spec.schema.SCHEMA_FILE`, once the declaration begins with
+    `spec.schema.COMMENT`. Raises TargetError where it cannot be written.
+    """
+    import json
+
+    from inlay.publish.write import write_text
+    from inlay.spec.schema import schema
+
+    return write_text(path, json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
 
 
 def stats(declaration: Declaration) -> dict[str, Any]:

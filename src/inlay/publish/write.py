@@ -60,6 +60,14 @@ def write(path: str | Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
         return _WRITERS[kind](file, schema, batches)
 
 
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file whole or not at all; the path that was written. Raises TargetError."""
+    target = Path(os.path.realpath(path))
+    with _beside(target) as file:
+        file.write(text.encode())
+    return target
+
+
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[IO[bytes]]:
     """A new file next to the target that takes its place at the end, or vanishes on any error."""
