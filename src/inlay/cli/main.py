@@ -42,6 +42,13 @@ Exit codes:
   141  standard output was closed early
 """
 
+MORE = """\b
+More:
+  inlay completion --help   commands, options, files and passes by the Tab key
+  inlay schema --help       keys explained and mistakes marked in your editor
+  docs/errors.md            every error: what it means, and what to do
+"""
+
 _SAFE: tuple[tuple[type[InlayError], str], ...] = (
     (TargetError, "Every answer is safe in the store; `inlay export` writes the table again, without asking a model."),
     (StoreError, "Nothing was half-written: what the store had taken before is there."),
@@ -52,7 +59,7 @@ _SAFE: tuple[tuple[type[InlayError], str], ...] = (
 class Commands(click.Group):
     """Commands by name, each in its own module, imported when it is used."""
 
-    modules = ("plan", "run", "show", "status", "retry", "export", "store")
+    modules = ("plan", "run", "show", "status", "retry", "export", "store", "schema", "completion")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order in which they are used."""
@@ -135,7 +142,7 @@ def _trace_if_asked() -> None:
         traceback.print_exc()
 
 
-@click.group(cls=Commands, context_settings=options.CONTEXT, epilog=EXIT_CODES)
+@click.group(cls=Commands, context_settings=options.CONTEXT, epilog=f"{EXIT_CODES}\n{MORE}")
 @click.version_option(__version__, "--version", prog_name="inlay", message="%(prog)s %(version)s")
 def cli() -> None:
     """Durable LLM columns in the tables you already have: planned, priced, paid once, kept forever.

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from inlay.cli import options
+from inlay.cli import completing, options
 
 
 @click.command(context_settings=options.CONTEXT)
@@ -17,6 +17,7 @@ from inlay.cli import options
     "kinds",
     multiple=True,
     metavar="KIND",
+    shell_complete=completing.kinds,
     help="Only this kind of failure (see `inlay status`); may be repeated.",
 )
 @options.keys
