@@ -220,10 +220,17 @@ class ConnectionFailed(Transient):
 
 
 class Unreadable(Transient):
-    """A reply arrived that is no answer: not JSON, empty, garbled, above the size cap. Paid; ask once more at most."""
+    """A reply arrived that is no answer: not JSON, empty, garbled, above the size cap. Paid; ask once more at most.
+
+    `page` says that it is a web page: where no call has succeeded yet, `endpoint` is not the API.
+    """
 
     kind = "unreadable"
     possibly_paid = True
+
+    def __init__(self, message: str, *, page: bool = False, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.page = page
 
 
 class CellError(ProviderError):

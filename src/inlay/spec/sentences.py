@@ -129,6 +129,10 @@ def _remedy(kind: str, detail: dict[str, Any], last: str, options: Sequence[str]
         return f"did you mean `{meant}`?" if meant else ""
     if kind == "tuple_type" and isinstance(value, str) and not hidden:
         return f"write it as a list: [{show_text(value)}]"
+    if kind == "tuple_type" and value is None:
+        return "write a name, or a list: [a, b]" if last in ("files", "key") else "write a list: [a, b]"
+    if kind == "dict_type" and last == "fields":
+        return "write `name: type` on a line each, such as `stars: integer`"
     if kind == "string_type" and value is None:
         return "write the text, in quotes if it is a word like null"
     return ""
