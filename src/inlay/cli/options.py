@@ -108,6 +108,7 @@ keys = click.option(
     metavar="KEY",
     help="Only this row; may be repeated. A key of several columns is a JSON list: '[\"JP\", 7]'.",
 )
+quiet = click.option("--quiet", is_flag=True, help="Show nothing but errors.")
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 

@@ -25,7 +25,7 @@ from inlay.cli import completing, options
 @options.budget
 @click.option("--yes", is_flag=True, help="With --run: do not ask, even when it may cost more than 1 US dollar.")
 @options.as_json
-@click.option("--quiet", is_flag=True, help="Show nothing but errors.")
+@options.quiet
 @options.log_format
 @click.pass_context
 def retry(

@@ -274,7 +274,9 @@ class Asking:
             remedy = "no key was sent: name the environment variable that holds it in `api_key_env`"
             if variable:
                 remedy = f"check the key in {variable}, and that it may use this model at this endpoint"
-        stop = ProviderUnusable(error.message, remedy=remedy or "mend it, then type the same command again")
+        stop = ProviderUnusable(
+            error.message, remedy=remedy or "check the provider and the network, then type the same command again"
+        )
         stop.__cause__ = error
         self.host.stop(stop)
         await self._give_back(ask, error)
