@@ -39,6 +39,7 @@ soak: $(VENV)/dev.stamp  ## The long proofs: kills, faults, budgets, limits (abo
 
 docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/, then the site in docs/_build/html
 	@$(BIN)/python -m inlay.cli.reference > docs/cli.md
+	@$(BIN)/python -m inlay.spec.reference docs/declaration.md
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from inlay.types import Usage
 
 __all__ = [
+    "CELL_KINDS",
     "AuthenticationFailed",
     "BudgetReached",
     "CellError",
@@ -219,10 +220,17 @@ class ConnectionFailed(Transient):
 
 
 class Unreadable(Transient):
-    """A reply arrived that is no answer: not JSON, empty, garbled, above the size cap. Paid; ask once more at most."""
+    """A reply arrived that is no answer: not JSON, empty, garbled, above the size cap. Paid; ask once more at most.
+
+    `page` says that it is a web page: where no call has succeeded yet, `endpoint` is not the API.
+    """
 
     kind = "unreadable"
     possibly_paid = True
+
+    def __init__(self, message: str, *, page: bool = False, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.page = page
 
 
 class CellError(ProviderError):
@@ -329,3 +337,19 @@ class ProviderUnusable(RunStopped):
     """A RunError or an endless overload: no record can succeed for now. `__cause__` is the provider's error."""
 
     kind = "provider_unusable"
+
+
+# Every kind that a cell may have failed in, as the store keeps it, and what it means in a few words.
+CELL_KINDS: dict[str, str] = {
+    Unreadable.kind: "the reply was no answer: not JSON, empty, garbled",
+    Overloaded.kind: "the provider was overloaded or broken",
+    ProviderTimeout.kind: "no whole answer within the deadline",
+    ConnectionFailed.kind: "the connection broke",
+    InvalidRequest.kind: "the provider rejected this request",
+    TooLong.kind: "the record does not fit the model's context",
+    ContentFiltered.kind: "a content filter stopped it",
+    Refused.kind: "the model declined to answer",
+    Truncated.kind: "the answer was cut off",
+    OutputInvalid.kind: "the answer does not fit the fields",
+    "internal": "an error of Inlay's own in this record",
+}

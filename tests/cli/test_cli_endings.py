@@ -354,13 +354,16 @@ def test_what_nobody_foresaw_is_one_sentence_and_seventy(project: Project) -> No
 
 
 def test_a_target_out_of_reach_is_three_and_says_what_is_safe(project: Project, simulator: Simulator) -> None:
-    (project.folder / "taken.jsonl").mkdir()
     project.declare(output={"files": "taken.jsonl"})
-    done = project.inlay("run")
-    no_traceback(done)
-    assert done.returncode == 3
-    assert "Every answer is safe in the store" in done.stderr
-    assert "6 of 6 cells, 6 calls" in done.stderr, "what was done and paid is told all the same"
+    simulator.control(latency=0.3)
+    process = project.start("run")
+    wait_for(lambda: simulator.summary()["calls"] > 0)
+    (project.folder / "taken.jsonl").mkdir()
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in out + err
+    assert process.returncode == 3
+    assert "every answer is safe in the store" in err
+    assert "6 of 6 cells, 6 calls" in err, "what was done and paid is told all the same"
     assert len(simulator.ledger) == 6
     project.declare()
     assert project.inlay("run").returncode == 0

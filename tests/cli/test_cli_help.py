@@ -49,6 +49,8 @@ def test_the_commands_are_listed_in_the_order_of_use() -> None:
         "inlay store verify",
         "inlay store prune",
         "inlay store clear",
+        "inlay schema",
+        "inlay completion",
     ]
 
 

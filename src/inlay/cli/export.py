@@ -16,7 +16,9 @@ from inlay.cli import options
     type=click.Choice(["csv", "jsonl", "parquet"]),
     help="The format, whatever the ending says; without -o, the table goes to standard output.",
 )
-def export(declaration: str, output: str | None, form: str | None) -> None:
+@options.as_json
+@options.quiet
+def export(declaration: str, output: str | None, form: str | None, as_json: bool, quiet: bool) -> None:
     """Write the table with its answers to a file or a pipe.
 
     Each answer stands beside its confidence, its evidence, and the reason where there is none. No model is asked. A
@@ -29,13 +31,17 @@ def export(declaration: str, output: str | None, form: str | None) -> None:
       inlay export --format jsonl | jq -c '{id, sentiment}'
     """
     from inlay import project
-    from inlay.cli import words
+    from inlay.cli import screen, words
 
     to_stdout = output in (None, "-")
     if to_stdout and form is None:
         raise click.UsageError("say where: -o FILE, or --format csv (or jsonl) for standard output")
     if to_stdout and form == "parquet":
         raise click.UsageError("Parquet is written to a file: -o FILE.parquet")
+    if to_stdout and as_json:
+        raise click.UsageError("--json tells what was written to a file: -o FILE")
     rows = project.export(declaration, output or "-", format=form)
-    if not to_stdout:
+    if as_json:
+        screen.print_json({"written": output, "rows": rows})
+    elif not to_stdout and not quiet:
         click.echo(f"wrote {words.escaped(output or '')}: {words.counted(rows, 'row')}", err=True)

@@ -25,8 +25,8 @@ from inlay.errors import (
     ProviderError,
     SourceError,
     SpecError,
+    StoreDamaged,
     StoreError,
-    TargetError,
 )
 
 WRONG, STOPPED, UNEXPECTED, PIPE_CLOSED = 2, 3, 70, 141
@@ -42,10 +42,16 @@ Exit codes:
   141  standard output was closed early
 """
 
+MORE = """\b
+More:
+  inlay completion --help   commands, options, files and passes by the Tab key
+  inlay schema --help       keys explained and mistakes marked in your editor
+  docs/errors.md            every error: what it means, and what to do
+"""
+
 _SAFE: tuple[tuple[type[InlayError], str], ...] = (
-    (TargetError, "Every answer is safe in the store; `inlay export` writes the table again, without asking a model."),
     (StoreError, "Nothing was half-written: what the store had taken before is there."),
-    (ProviderError, "Everything answered so far is safe in the store; the same command goes on."),
+    (ProviderError, "Nothing was sent."),
 )
 
 
@@ -66,6 +72,8 @@ class Commands(click.Group):
         "export",
         "report",
         "store",
+        "schema",
+        "completion",
     )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -77,6 +85,15 @@ class Commands(click.Group):
         if cmd_name not in self.modules:
             return None
         return getattr(importlib.import_module(f"inlay.cli.{cmd_name}"), cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command, or a usage error with the nearest one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(f"{error.message.split(' (')[0].rstrip('.')}. {_meant(args[0])}", ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; every error ends here, in words on standard error and an exit code."""
@@ -110,6 +127,15 @@ class Commands(click.Group):
         return result
 
 
+def _meant(word: str) -> str:
+    import difflib
+
+    if word.endswith((".yaml", ".yml")):
+        return f"Say what to do with it: {options.command_line('run', word)}"
+    near = difflib.get_close_matches(word, Commands.modules, 1)
+    return f"Did you mean {near[0]}?" if near else f"There are: {', '.join(Commands.modules)}"
+
+
 def _logged(ctx: click.Context, error: Exception, code: int) -> bool:
     """Write the error as a line of the log where that is what was asked for; False otherwise."""
     if ctx.meta.get(options.LOG_FORMAT) != "json":
@@ -139,7 +165,7 @@ def _say(what: str, text: str, *more: str) -> None:
 
 def _safe(error: InlayError) -> list[str]:
     """What is not lost, unless the error says it already."""
-    if "safe in the store" in str(error):
+    if "othing was" in str(error) or isinstance(error, StoreDamaged):
         return []
     return [text for kind, text in _SAFE if isinstance(error, kind)]
 
@@ -149,7 +175,7 @@ def _trace_if_asked() -> None:
         traceback.print_exc()
 
 
-@click.group(cls=Commands, context_settings=options.CONTEXT, epilog=EXIT_CODES)
+@click.group(cls=Commands, context_settings=options.CONTEXT, epilog=f"{EXIT_CODES}\n{MORE}")
 @click.version_option(__version__, "--version", prog_name="inlay", message="%(prog)s %(version)s")
 def cli() -> None:
     """Durable LLM columns in the tables you already have: planned, priced, paid once, kept forever.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from inlay.cli import completing
 from inlay.errors import SpecError
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ class Days(click.ParamType):
             self.fail(f"{value!r} is not a length of time, like 12h, 90d or 4w", param, ctx)
 
 
-declaration = click.argument("declaration", default=DEFAULT_FILE, metavar="[DECLARATION]")
+declaration = click.argument(
+    "declaration", default=DEFAULT_FILE, metavar="[DECLARATION]", shell_complete=completing.declarations
+)
 limit = click.option(
     "--limit",
     type=Rows(),
@@ -94,7 +97,14 @@ limit_made = click.option(
 )
 budget_made = click.option("--budget", type=Dollars(), metavar="USD", help="The most that may be spent, in US dollars.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-pass_name = click.option("--pass", "passes", multiple=True, metavar="NAME", help="Only this pass; may be repeated.")
+pass_name = click.option(
+    "--pass",
+    "passes",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completing.passes,
+    help="Only this pass; may be repeated.",
+)
 keys = click.option(
     "--key",
     "keys",
@@ -102,6 +112,7 @@ keys = click.option(
     metavar="KEY",
     help="Only this row; may be repeated. A key of several columns is a JSON list: '[\"JP\", 7]'.",
 )
+quiet = click.option("--quiet", is_flag=True, help="Show nothing but errors.")
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 

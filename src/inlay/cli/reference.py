@@ -16,6 +16,7 @@ ENVIRONMENT = (
     ("NO_COLOR", "set to anything: no colour"),
     ("TERM", "`dumb`: plain progress lines instead of a display that is redrawn"),
     ("COLUMNS", "the width of tables"),
+    ("INLAY_LOG_FORMAT", "`json`: runs tell what they do as one JSON object a line, as with `--log-format json`"),
     ("INLAY_TRACEBACK", "set to anything: errors show where in the code they happened"),
 )
 

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from inlay.cli import options
+from inlay.cli import completing, options
 
 
 @click.command(context_settings=options.CONTEXT)
@@ -17,6 +17,7 @@ from inlay.cli import options
     "kinds",
     multiple=True,
     metavar="KIND",
+    shell_complete=completing.kinds,
     help="Only this kind of failure (see `inlay status`); may be repeated.",
 )
 @options.keys
@@ -24,7 +25,7 @@ from inlay.cli import options
 @options.budget
 @click.option("--yes", is_flag=True, help="With --run: do not ask, even when it may cost more than 1 US dollar.")
 @options.as_json
-@click.option("--quiet", is_flag=True, help="Show nothing but errors.")
+@options.quiet
 @options.log_format
 @click.pass_context
 def retry(

@@ -54,8 +54,9 @@ def stats(declaration: str, as_json: bool) -> None:
 @store.command(context_settings=options.CONTEXT)
 @options.declaration
 @options.as_json
+@options.quiet
 @click.pass_context
-def verify(ctx: click.Context, declaration: str, as_json: bool) -> None:
+def verify(ctx: click.Context, declaration: str, as_json: bool, quiet: bool) -> None:
     """Recompute every fingerprint and checksum.
 
     Names what does not match. Exit code 1 when something is damaged. Damaged answers are never served: they are asked
@@ -72,6 +73,8 @@ def verify(ctx: click.Context, declaration: str, as_json: bool) -> None:
     wrong = project.verify(options.load(declaration))
     if as_json:
         screen.print_json({"damaged": len(wrong), "problems": wrong})
+    elif quiet:
+        pass  # the exit code says it
     elif wrong:
         for sentence in wrong:
             click.echo(words.escaped(sentence))
@@ -93,7 +96,8 @@ def verify(ctx: click.Context, declaration: str, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would go; delete nothing.")
 @options.yes
 @options.as_json
-def prune(declaration: str, days: float | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+@options.quiet
+def prune(declaration: str, days: float | None, dry_run: bool, yes: bool, as_json: bool, quiet: bool) -> None:
     """Delete answers that no row refers to any more.
 
     They were given for earlier prompts or texts. What is deleted has to be paid again should a row ever return to it.
@@ -111,7 +115,7 @@ def prune(declaration: str, days: float | None, dry_run: bool, yes: bool, as_jso
     if not dry_run and any(doomed.values()):
         options.sure(f"Delete {_listed(doomed)}?", yes=yes)
         doomed = project.prune(enrichment, keep_days=days or 0.0)
-    _say_gone(doomed, would=dry_run, as_json=as_json)
+    _say_gone(doomed, would=dry_run, as_json=as_json, quiet=quiet)
 
 
 @store.command(context_settings=options.CONTEXT)
@@ -121,8 +125,15 @@ def prune(declaration: str, days: float | None, dry_run: bool, yes: bool, as_jso
 @click.option("--all", "everything", is_flag=True, help="All cells of the declaration.")
 @options.yes
 @options.as_json
+@options.quiet
 def clear(
-    declaration: str, passes: tuple[str, ...], keys: tuple[str, ...], everything: bool, yes: bool, as_json: bool
+    declaration: str,
+    passes: tuple[str, ...],
+    keys: tuple[str, ...],
+    everything: bool,
+    yes: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Forget cells, so that they are asked anew.
 
@@ -142,7 +153,7 @@ def clear(
     enrichment = options.load(declaration)
     wanted = options.stored_keys(enrichment, keys)
     options.sure(_clear_question(enrichment, passes, wanted), yes=yes)
-    _say_gone(project.clear(enrichment, passes=passes, keys=wanted), would=False, as_json=as_json)
+    _say_gone(project.clear(enrichment, passes=passes, keys=wanted), would=False, as_json=as_json, quiet=quiet)
 
 
 def _clear_question(enrichment: Enrichment, passes: tuple[str, ...], keys: list[str]) -> str:
@@ -169,11 +180,13 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{words.count(number)} {name.replace('_', ' ')}" for name, number in counts.items())
 
 
-def _say_gone(counts: dict[str, int], *, would: bool, as_json: bool) -> None:
+def _say_gone(counts: dict[str, int], *, would: bool, as_json: bool, quiet: bool) -> None:
     from inlay.cli import screen
 
     if as_json:
         screen.print_json({"dry_run": would, "deleted": counts})
+    elif quiet:
+        pass
     elif not any(counts.values()):
         click.echo("nothing to delete")
     else:

@@ -25,6 +25,7 @@ from inlay.engine.tally import Tally
 from inlay.engine.work import Ask
 from inlay.engine.writer import Writer
 from inlay.errors import (
+    AuthenticationFailed,
     CellError,
     ConnectionFailed,
     InlayError,
@@ -203,9 +204,9 @@ class Asking:
             ask.tries += 1
         out_of_tries = ask.tries >= _most_tries(error)
         patience = host.patience.rate_limit_s if limited else host.patience.overload_s
-        if (
-            lane.opening and isinstance(error, ConnectionFailed) and ask.tries >= MAX_PAID_TRIES
-        ) or lane.quiet_for() > patience:
+        nobody_there = isinstance(error, ConnectionFailed) and ask.tries >= MAX_PAID_TRIES
+        no_api = isinstance(error, Unreadable) and error.page and lane.failures_in_row >= MAX_UNREADABLE
+        if (lane.opening and (nobody_there or no_api)) or lane.quiet_for() > patience:
             await self._unusable(ask, error)
         elif out_of_tries:
             await self._refused(ask, part, error)
@@ -267,7 +268,15 @@ class Asking:
         await self.settling.settle(ask, answer, fields, settlement, final=True)
 
     async def _unusable(self, ask: Ask, error: ProviderError) -> None:
-        stop = ProviderUnusable(error.message, remedy=error.remedy or "mend it, then type the same command again")
+        remedy = error.remedy
+        if isinstance(error, AuthenticationFailed):
+            variable = self.passes[ask.pass_index].model.key_variable
+            remedy = "no key was sent: name the environment variable that holds it in `api_key_env`"
+            if variable:
+                remedy = f"check the key in {variable}, and that it may use this model at this endpoint"
+        stop = ProviderUnusable(
+            error.message, remedy=remedy or "check the provider and the network, then type the same command again"
+        )
         stop.__cause__ = error
         self.host.stop(stop)
         await self._give_back(ask, error)

@@ -43,6 +43,7 @@ __all__ = [
     "status",
     "verify",
     "write_report",
+    "write_schema",
 ]
 
 
@@ -179,18 +180,33 @@ def retry(
 ) -> dict[str, int]:
     """Make failed and partial cells worth asking again; the next run asks them. Pays nothing by itself.
 
-    Empty filters mean all. Returns how many cells of each pass will be asked. Idempotent.
+    Empty filters mean all. Returns how many cells of each pass will be asked. Idempotent. Raises SpecError for a pass
+    or a kind that there is not.
     """
     from inlay.project.session import Session
 
     with Session(declaration) as session:
         store = session.store(write=True)
         known = store.passes(session.enrichment.name)
+        chosen = [name for name in pass_names(session, passes) if name in known]
+        seen = {reason for name in chosen for _, reason in store.counts(known[name])} if kinds else set()
+        _check_kinds(kinds, seen)
         return {
-            name: store.reset_tries(known[name], kinds=list(kinds) or None, keys=list(keys) or None)
-            for name in pass_names(session, passes)
-            if name in known
+            name: store.reset_tries(known[name], kinds=list(kinds) or None, keys=list(keys) or None) for name in chosen
         }
+
+
+def _check_kinds(kinds: Sequence[str], seen: set[str]) -> None:
+    """Refuse a kind that no cell can have failed in: a slip of the pen would mark nothing, silently."""
+    import difflib
+
+    from inlay.errors import CELL_KINDS, SpecError
+
+    for kind in kinds:
+        if kind not in CELL_KINDS and kind not in seen:
+            near = difflib.get_close_matches(kind, CELL_KINDS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(CELL_KINDS)}"
+            raise SpecError(f"there is no kind of failure {kind!r}", key="--kind", remedy=hint)
 
 
 def export(declaration: Declaration, target: str | Path, *, format: str | None = None) -> int:
@@ -203,6 +219,8 @@ def export(declaration: Declaration, target: str | Path, *, format: str | None =
 
     with Session(declaration) as session:
         session.check()
+        if str(target) != "-":
+            session.refuse_own_source(Path(target), key="-o")
         return publish(session, session.refs(), target, format=format)
 
 
@@ -286,6 +304,20 @@ def report_facts(declaration: Declaration, *, samples: int = 12) -> Facts:
 
     with Session(declaration) as session:
         return page.facts(session, samples=samples)
+
+
+def write_schema(path: str | Path) -> Path:
+    """Write the JSON Schema of declarations to a file, for editors; the path. Idempotent, atomic, needs no declaration.
+
+    Beside a declaration it is looked for at `spec.schema.SCHEMA_FILE`, once the declaration begins with
+    `spec.schema.COMMENT`. Raises TargetError where it cannot be written.
+    """
+    import json
+
+    from inlay.publish.write import write_text
+    from inlay.spec.schema import schema
+
+    return write_text(path, json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
 
 
 def stats(declaration: Declaration) -> dict[str, Any]:

@@ -289,10 +289,11 @@ def source_spec(files: tuple[str, ...], key: tuple[str, ...] | None) -> SourceSp
 def _wanted(enrichment: Enrichment, wide: pa.Table) -> list[str]:
     """The source's columns, and of the answers: values, confidence, evidence and why there is none."""
     (spec,) = enrichment.passes
+    output = enrichment.output.model_copy(update={"sources": False})
     answers = [
         column
         for name, field_spec in spec.fields.items()
-        for column in field_columns(f"{spec.prefix}{name}", field_spec, enrichment.output)
+        for column in field_columns(f"{spec.prefix}{name}", field_spec, output)
     ]
     own = wide.column_names[: wide.column_names.index(answers[0])]
     return [*own, *answers]

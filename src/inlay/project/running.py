@@ -29,6 +29,7 @@ from inlay.project.control import Control
 from inlay.project.publishing import publish
 from inlay.project.report import Report
 from inlay.project.session import Session
+from inlay.publish.write import check_target
 from inlay.spec.model import Enrichment
 from inlay.types import NANO, Budget, Reason, RunRecord, usd
 
@@ -87,6 +88,8 @@ def run_session(session: Session, options: RunOptions) -> Report:
     tell = options.listener or (lambda event: None)
     budget = _budget(session.enrichment, options.budget_usd)
     session.check()
+    if options.publish and session.enrichment.output.files is not None:
+        check_target(session.target(session.enrichment.output.files))
     refs = session.register()
     store = session.store(write=True)
     rules = session.rules(refs, options.refresh)

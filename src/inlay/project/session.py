@@ -16,7 +16,7 @@ from inlay import registry
 from inlay.contracts import Source, Store
 from inlay.engine.ask import answer_schema, default_max_output_tokens, estimate_output_tokens, system_prompt
 from inlay.engine.given import settled
-from inlay.errors import SpecError
+from inlay.errors import SourceError, SpecError
 from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
 from inlay.planning.planner import PlannedPass, Planner, rule_for
@@ -28,6 +28,7 @@ from inlay.spec.compiled import CompiledPass
 from inlay.spec.graph import ordered
 from inlay.spec.load import load
 from inlay.spec.model import Enrichment, PassSpec
+from inlay.spec.problems import Problems, join_key
 from inlay.spec.resolve import resolve as resolve_spec
 from inlay.tables.files import FileSource
 from inlay.tables.paths import takes
@@ -58,10 +59,7 @@ class Session:
         )
         self.passes: tuple[PassSpec, ...] = ordered(self.enrichment.passes)
         self.compiled = [CompiledPass(spec) for spec in self.passes]
-        self.models: list[ResolvedModel] = [
-            resolve_model(spec.model, spec.endpoint, spec.api_key_env, self.env, need_key=need_keys)
-            for spec in self.passes
-        ]
+        self.models: list[ResolvedModel] = [self._model(spec, need_key=need_keys) for spec in self.passes]
         self.prices: list[Price | None] = [
             find_price(model.provider, model.name, spec.prices, options=spec.options)
             for model, spec in zip(self.models, self.passes, strict=True)
@@ -77,6 +75,20 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _model(self, spec: PassSpec, *, need_key: bool) -> ResolvedModel:
+        """The model of a pass; a mistake names the line of the declaration."""
+        try:
+            return resolve_model(spec.model, spec.endpoint, spec.api_key_env, self.env, need_key=need_key)
+        except SpecError as error:
+            index = next(number for number, other in enumerate(self.enrichment.passes) if other.name == spec.name)
+            problems = Problems(self.enrichment.file)
+            problems.lines = self.enrichment.lines
+            key = join_key(f"passes[{index}]", error.key or "model")
+            line = problems.line_of(key)
+            raise SpecError(
+                error.message, file=self.enrichment.file, line=line, key=key, remedy=error.remedy
+            ) from error
 
     def close(self) -> None:
         """Close the store. Idempotent."""
@@ -141,21 +153,36 @@ class Session:
 
     def check(self) -> None:
         """Hold the declaration against the source's real columns. Raises SpecError or SourceError."""
-        check_columns(self.enrichment, self.source.columns())
+        columns = self.source.columns()
+        try:
+            check_columns(self.enrichment, columns)
+        except SpecError:
+            if not (isinstance(self.source, FileSource) and self.source.empty):
+                raise
+            raise SourceError(
+                f"{self.source.title}: the file is empty: not even its columns are known",
+                remedy="check that it was written; a CSV file begins with the names of its columns",
+            ) from None
         files = self.enrichment.output.files
-        if files is not None and isinstance(self.source, FileSource):
-            self._refuse_own_source(self.source, self.target(files))
+        if files is not None:
+            at = "output.files" if "output.files" in self.enrichment.lines else "output"
+            self.refuse_own_source(self.target(files), key="output.files", line=self.enrichment.lines.get(at))
 
-    def _refuse_own_source(self, source: FileSource, target: Path) -> None:
-        """A published table must not replace the source, nor be read as a part of it by the next run."""
+    def refuse_own_source(self, target: Path, *, key: str, line: int | None = None) -> None:
+        """A published table must not replace the source or the declaration, nor be read as a part of the source by the
+        next run. Raises SpecError."""
         place = Path(os.path.abspath(target))  # noqa: PTH100 (resolve() would follow a link that is to be replaced)
-        inside = place.resolve() in {path.resolve() for path in source.paths()}
+        if self.enrichment.file is not None and place.resolve() == self.enrichment.file.resolve():
+            raise SpecError(f"{target.name!r} is the declaration itself", key=key, remedy="write under another name")
+        if not isinstance(self.source, FileSource):
+            return
+        inside = place.resolve() in {path.resolve() for path in self.source.paths()}
         if inside or any(takes(self.enrichment.folder, pattern, place) for pattern in self.enrichment.source.files):
             raise SpecError(
                 f"{target.name!r} would be read as a part of the source",
-                file=self.enrichment.file,
-                line=self.enrichment.lines.get("output.files") or self.enrichment.lines.get("output"),
-                key="output.files",
+                file=self.enrichment.file if line is not None else None,
+                line=line,
+                key=key,
                 remedy="write to another folder or under another name",
             )
 

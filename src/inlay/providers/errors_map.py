@@ -218,6 +218,8 @@ def classify(status: int, said: Told) -> tuple[type[ProviderError], str]:
     """(error class, remedy) of a status and what was told beside it."""
     if 300 <= status < 400:
         return RunError, "redirects are never followed, so that no key goes elsewhere: declare the final `endpoint`"
+    if status == 501:
+        return RunError, "check `endpoint`: what answers there takes no such requests; an API usually ends in /v1"
     if status >= 500:
         if status in (504, 524):
             return ProviderTimeout, ""

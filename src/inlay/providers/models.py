@@ -38,6 +38,7 @@ class ResolvedModel:
     endpoint: Endpoint | None = None
     auth_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     why: str = ""
+    key_variable: str = ""  # where the key came from; empty if none is sent
 
     @property
     def full_name(self) -> str:
@@ -80,7 +81,8 @@ def resolve(
         if not (api_key_env or by_environment):
             _check_key_goes_home(cls, provider, variable, place)
         headers = dialect.auth(require_key(variable, env, provider=provider))
-    return ResolvedModel(provider, name, dialect=dialect, endpoint=place, auth_headers=headers)
+    used = variable if headers and variable else ""
+    return ResolvedModel(provider, name, dialect=dialect, endpoint=place, auth_headers=headers, key_variable=used)
 
 
 def _auto(endpoint: str | None, api_key_env: str | None, env: Mapping[str, str], need_key: bool) -> ResolvedModel:
@@ -103,7 +105,14 @@ def _auto(endpoint: str | None, api_key_env: str | None, env: Mapping[str, str],
             "it matches words and is no language model"
         )
     return ResolvedModel(
-        chosen.provider, chosen.name, chosen.dialect, chosen.local, chosen.endpoint, chosen.auth_headers, why
+        chosen.provider,
+        chosen.name,
+        chosen.dialect,
+        chosen.local,
+        chosen.endpoint,
+        chosen.auth_headers,
+        why,
+        chosen.key_variable,
     )
 
 

@@ -151,7 +151,8 @@ class OpenAIChat:
                 provider=self.provider,
                 status=status,
                 request_id=request_id,
-                remedy="check that `endpoint` is the API itself, not a web page before it",
+                page=body.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")),
+                remedy="check that `endpoint` is the API itself (it usually ends in /v1), not a web page before it",
             )
         return data
 

@@ -66,13 +66,39 @@ def write_file(path: str | Path, content: bytes) -> None:
         file.write(content)
 
 
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file whole or not at all; the path that was written. Raises TargetError."""
+    target = Path(os.path.realpath(path))
+    check_target(target)
+    with _beside(target) as file:
+        file.write(text.encode())
+    return target
+
+
+def check_target(path: str | Path) -> None:
+    """Refuse a place that cannot be written to, before anything is paid for. Writes nothing. Raises TargetError."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise TargetError(f"{target} is a folder", remedy="name a file in it, such as out.parquet")
+    folder = target.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise TargetError(f"cannot write {target}: {folder} is a file, not a folder", remedy="choose another path")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise TargetError(
+            f"cannot write {target}: this user may not write into {folder}, or it is read-only",
+            remedy="choose a folder that you may write to, with `output.files` or -o",
+        )
+
+
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[IO[bytes]]:
     """A new file next to the target that takes its place at the end, or vanishes on any error."""
     part = target.with_name(f".inlay-{secrets.token_hex(6)}.part")
     try:
         if target.is_dir():
-            raise TargetError(f"{target} is a folder", remedy="name a file in it, such as out.parquet")
+            raise TargetError(f"{target} is a folder", remedy="name a file in it; every answer is safe in the store")
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_over(target.parent)
         with part.open("xb") as file:
@@ -168,6 +194,9 @@ def _csv(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
 def _values(column: pa.Array) -> list[Any]:
     """Python values; times that Python cannot hold (nanoseconds, the year 10000) as text."""
     try:
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+            # Where pandas is installed, Arrow would give its types instead, which are written otherwise.
+            column = column.cast(pa.timestamp("us", column.type.tz))
         return column.to_pylist()
     except (ValueError, OverflowError):
         return column.cast(pa.string()).to_pylist()

@@ -223,6 +223,8 @@ def _syntax_remedy(what: str, text: str, line: int) -> str:
         return "a text that begins with this character needs quotes"
     if "alias" in what:
         return "a text that begins with * or & needs quotes"
+    if "<stream end>" in what or "but got '}'" in what or "but got ']'" in what:
+        return "close every bracket and quote"
     if "flow" in what or "block mapping" in what or "simple key" in what or "block collection" in what:
         return "check the indentation, brackets and quotes just above"
     return ""

@@ -26,32 +26,40 @@ class Frozen(BaseModel):
 
 
 class FieldSpec(Frozen):
-    """One column that a pass answers.
-
-    `string` is one line, `text` may be long. `enum` takes `values` (or `values_file`, read by the loader). `list` is
-    a list of `items` (default string); `object` has `fields` of its own. `min`/`max` bound numbers and dates,
-    `max_length` bounds text in characters, `max_items` bounds lists, `pattern` is a regular expression that the whole
-    string must match. `confidence` and `evidence` ask the model for a number in 0..1 and a verbatim quote.
-    `original` names a source column whose value, where it is not missing, is published in place of an answer; `default`
-    is published where there is neither. Neither is seen by the model.
-    """
+    """One column that a pass answers: its type, its limits, and what is asked beside the value."""
 
     type: FieldType = "string"
+    """What the value is: one line (`string`), longer text, a number, a date, one of `values`, a list or an object."""
     description: str = ""
+    """What the field means, in words that the model reads."""
     nullable: bool = True
+    """Whether the model may give no value, with a reason."""
     values: tuple[str, ...] = ()
+    """The labels of an enum."""
     values_file: str | None = None
+    """A text file with the labels of an enum, one a line."""
     min: int | float | dt.date | dt.datetime | None = None
+    """The least number, date or datetime."""
     max: int | float | dt.date | dt.datetime | None = None
+    """The greatest number, date or datetime."""
     max_length: int | None = Field(default=None, ge=1)
+    """The most characters of a text."""
     max_items: int | None = Field(default=None, ge=1)
+    """How many items of a list are kept."""
     pattern: str | None = None
+    """A regular expression that the whole text must match."""
     items: FieldSpec | None = None
+    """What a list holds; left out, strings."""
     fields: dict[FieldName, FieldSpec] = Field(default_factory=dict)
+    """Name → field: the parts of an object."""
     confidence: bool = False
+    """Ask for a number from 0 to 1 beside the value."""
     evidence: bool = False
+    """Ask for a verbatim quote beside the value; it is looked up in the text that was sent."""
     original: str | None = None
+    """A source column whose value, where it is not missing, is published in place of an answer; no model sees this."""
     default: Any = None
+    """What is published where there is neither an original nor an answer; need not be one of `values`."""
 
     @field_validator("pattern")
     @classmethod

@@ -18,7 +18,8 @@ from inlay.spec.fields import FIELD_TYPES
 from inlay.spec.problems import Problems, join_key, show_text, show_value, suggest
 from inlay.spec.resolve import PromptPlace
 
-_DURATION = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([smhdw])\s*")
+DURATION_PATTERN = r"\s*([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([smhdw])\s*"
+_DURATION = re.compile(DURATION_PATTERN)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LIST = re.compile(r"list\s*\[(.*)\]", re.DOTALL)
 _MAX_LISTS = 8

@@ -25,6 +25,7 @@ from inlay.spec.problems import Problems, TooManyProblems, join_key, show_text, 
 from inlay.spec.resolve import PromptPlace, compile_prompt, resolve_passes, with_passes
 from inlay.spec.sentences import HIDDEN_KEYS, keys_at, translate
 
+_TABLES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".xlsx", ".gz", ".zst"))
 # How the scalars below a key are read; everywhere else `${VAR}` is filled in and scalars stay text.
 _LITERAL, _FREE, _USUAL = "literal", "free", "usual"
 _READINGS = (
@@ -209,6 +210,9 @@ class _Reader:
 def _read(file: Path) -> bytes:
     """The bytes of a declaration; SpecError with the nearest file where there is none."""
     shown = show_text(str(file), 200)
+    if file.suffix.lower() in _TABLES and file.is_file():
+        remedy = f"`inlay init {shown}` writes one for it; `source.files` is where it names its files"
+        raise SpecError(f"{shown} is a table, not a declaration", file=file, remedy=remedy)
     try:
         if file.is_dir():
             inside = [name for name in ("inlay.yaml", "inlay.yml") if (file / name).is_file()]

@@ -27,18 +27,18 @@ ColumnType = Literal["text", "integer", "number", "boolean", "date", "datetime"]
 
 
 class SourceSpec(Frozen):
-    """Where the rows are. Files may be Parquet, CSV or JSONL, one path or glob or several.
-
-    CSV columns are read as text, exactly as written (007 stays 007); `types` gives some of them a type.
-    `key` is one column or several; together unique and never null. `key: "*"` makes a key of the row's whole content:
-    the column `inlay_key` (`key` names it then, and `content_key` is true).
-    """
+    """Where the rows are, and what tells them apart."""
 
     files: tuple[str, ...]
+    """Parquet, CSV or JSONL files: a path or glob (`**` too), or a list of them. Paths start in this file's folder."""
     key: tuple[str, ...]
+    """The column or columns that tell every row apart: together unique and never null. "*" is the whole row."""
     format: Literal["auto", "parquet", "csv", "jsonl"] = "auto"
+    """What the files are, where their ending does not say."""
     types: dict[str, ColumnType] = Field(default_factory=dict)
-    content_key: bool = False  # filled in for `key: "*"`
+    """Column → type. CSV columns are text exactly as written (007 stays 007), unless one is given a type here."""
+    content_key: bool = False
+    """Whether the key is made of the row's whole content; written `key: "*"`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -71,44 +71,55 @@ class SourceSpec(Frozen):
 
 
 class SelectSpec(Frozen):
-    """Which rows. `where` and `order_by` are DuckDB SQL over the source's columns.
-
-    `missing` names a column: only rows where it is null, empty, blank or one of `placeholders` are selected.
-    `limit` caps how many rows that need work are taken up in one run: 0 takes none, absent takes all.
-    """
+    """Which rows are worked on. Left out: all of them."""
 
     where: str | None = None
+    """DuckDB SQL over the source's columns that is true for the rows to take."""
     missing: str | None = None
+    """Only rows where this column is null, empty, blank or one of `placeholders`."""
     placeholders: tuple[str, ...] = ()
+    """Texts that count as missing, such as n/a."""
     order_by: str | None = None
+    """DuckDB SQL that puts the most urgent rows first."""
     limit: int | None = Field(default=None, ge=0)
+    """How many rows that need work one run takes up: 0 takes none; left out, all."""
 
 
 class PassSpec(Frozen):
-    """One prompt that answers several fields. From Python, `fields` may be a pydantic class.
-
-    `inputs` are the source columns that the answer depends on; left out, they are those that the prompt names.
-    `rules` give values without asking; what they leave open is asked.
-    `prefix` goes before each field's name in the published table. `ttl_s` (written `ttl: 30d`) lets answers expire.
-    `temperature` is sent only where it is given. `options` are extra keys for the provider's request body.
-    """
+    """One prompt that answers several fields of each row. From Python, `fields` may be a pydantic class."""
 
     name: Name
+    """Names the pass in the store and in the table's columns: letters, digits, - and _."""
     prompt: str
+    """What is asked, as a Jinja template: {{ column }}, {{ row['a column'] }}, {{ passes.earlier.field }}."""
     fields: dict[FieldName, FieldSpec] = Field(min_length=1)
+    """Name → field: the columns that this pass answers, each a type (`integer`, `a|b|c`) or keys."""
     rules: tuple[RuleSpec, ...] = ()
+    """What is given without asking a model, in order; what they leave open is asked."""
     model: str = "auto"
+    """`provider:name`, or auto: the provider whose key is in the environment, else the built-in lexical."""
     endpoint: str | None = None
+    """Where the model's server is, such as http://127.0.0.1:8000/v1; left out, the provider's own."""
     api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The name of the environment variable that holds the key; never the key itself."""
     inputs: tuple[str, ...] = ()
-    upstream: tuple[tuple[str, str], ...] = ()  # (pass, field) that the prompt reads; found by the loader
+    """The columns that the answer depends on; left out, those that the prompt reads."""
+    upstream: tuple[tuple[str, str], ...] = ()
+    """(pass, field) of what the prompt reads of earlier passes; found by the loader."""
     prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
+    """Goes before each field's name in the table."""
     normalize: tuple[Normalizer, ...] = ()
+    """Differences in the text that do not make another input: nfkc, trim, collapse_space."""
     ttl_s: float | None = Field(default=None, gt=0)
+    """Seconds after which an answer is asked again; written `ttl`."""
     temperature: float | None = Field(default=None, ge=0, le=2)
+    """Sent only where it is given: some models refuse it."""
     max_output_tokens: int | None = Field(default=None, ge=16)
+    """The most that one answer may be long; left out, enough for the fields."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Further keys of the provider's request body, such as {reasoning_effort: low}."""
     prices: PriceSpec | None = None
+    """What the model costs, where the built-in table does not know or you pay something else."""
 
     @field_validator("fields", mode="before")
     @classmethod
@@ -155,52 +166,65 @@ class PriceSpec(Frozen):
     """What a model costs, in US dollars per million tokens; overrides the built-in table."""
 
     input_per_million: float = Field(ge=0)
+    """US dollars for a million tokens of prompt."""
     output_per_million: float = Field(ge=0)
+    """US dollars for a million tokens of answer."""
     cached_input_per_million: float | None = Field(default=None, ge=0)
+    """US dollars for a million tokens that the provider had in its cache; left out, as input."""
 
 
 class LimitsSpec(Frozen):
-    """How hard to press a provider. `concurrency` is the most calls in flight; left out, it finds its own level."""
+    """How hard to press a provider. Left out, a run finds its own level."""
 
     concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    """The most calls in flight; left out, it finds its own level."""
     requests_per_second: float | None = Field(default=None, gt=0)
+    """The most calls that begin in a second."""
     requests_per_minute: float | None = Field(default=None, gt=0)
+    """The most calls that begin in a minute."""
     tokens_per_minute: float | None = Field(default=None, gt=0)
+    """The most tokens, in and out, in a minute."""
     timeout_s: float = Field(default=120.0, gt=0, le=3600)
+    """Seconds that a whole call may take."""
 
 
 class BudgetSpec(Frozen):
     """The most that may be spent. `per: run` lasts until a run ends by itself: a stopped run goes on with the rest."""
 
     usd: float = Field(ge=0)
+    """US dollars. The short form `budget: 5` is the same as `budget: {usd: 5}`."""
     per: Literal["run", "day", "month", "total"] = "run"
+    """What it is for. A run that was stopped goes on with what is left of its budget; days and months are UTC."""
 
 
 class FailuresSpec(Frozen):
-    """When to give up. A run stops once more than `max_percent` of its cells (and at least `min_cells`) failed.
-
-    A cell is asked again by later runs until it has had `max_tries` runs without a whole answer.
-    """
+    """When to give up: a whole run, or a single cell."""
 
     max_percent: float = Field(default=20.0, ge=0, le=100)
+    """A run stops, resumably, once more of its cells than this failed."""
     min_cells: int = Field(default=50, ge=1)
+    """How many cells must be through before `max_percent` counts."""
     max_tries: int = Field(default=3, ge=1)
+    """Runs in a row that may fail a cell before it is left alone."""
 
 
 class OutputSpec(Frozen):
-    """The published table. `files` is one path ending in .parquet, .csv or .jsonl.
-
-    `columns` are the source columns that go along (default all); `rows` says whether rows outside the selection do.
-    `confidence`, `evidence`, `null_reasons` and `sources` (who gave a value) say which columns stand beside the values.
-    """
+    """The published table: where it goes and what is in it."""
 
     files: str | None = None
+    """The file to write: .parquet, .csv or .jsonl. The short form `output: out.parquet` is the same."""
     columns: tuple[str, ...] | None = None
+    """Source columns that go along; left out, all of them."""
     rows: Literal["all", "selected"] = "all"
+    """Whether rows outside the selection are in the table."""
     evidence: bool = True
+    """Whether the table holds `…_evidence` and `…_evidence_verified`, for fields that ask for them."""
     confidence: bool = True
+    """Whether the table holds `…_confidence`, for fields that ask for it."""
     null_reasons: bool = True
+    """Whether the table holds `…_null_reason`, why there is no value."""
     sources: bool = True
+    """Whether the table holds `…_source`, who gave each value: human, original, rule, model or default."""
 
     @field_validator("files")
     @classmethod
@@ -214,15 +238,25 @@ class Enrichment(Frozen):
     """A whole declaration. Frozen; `folder` is where relative paths start (the folder of its file)."""
 
     name: Name
+    """Names the enrichment in the store: letters, digits, - and _."""
     source: SourceSpec
+    """Where the rows are, and what tells them apart."""
     passes: tuple[PassSpec, ...] = Field(min_length=1)
+    """What is asked, in one pass or several; a later one may read the answers of earlier ones."""
     select: SelectSpec = SelectSpec()
+    """Which rows are worked on; left out, all."""
     limits: LimitsSpec = LimitsSpec()
+    """How hard to press a provider."""
     budget: BudgetSpec | None = None
+    """The most that may be spent; left out, a run above 1 US dollar asks first."""
     failures: FailuresSpec = FailuresSpec()
+    """When to give up."""
     output: OutputSpec = OutputSpec()
+    """The table to write after each run; left out, `inlay export` writes one."""
     store: str | None = None
-    version: str = "1"  # published as enrichment_version
+    """Where answers are kept; left out, .inlay/store.db beside this file."""
+    version: str = "1"
+    """Your own word for this version of the declaration, published as enrichment_version."""
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _file: Path | None = PrivateAttr(default=None)

@@ -31,7 +31,7 @@ _READ = "read"
 # Names of columns that tell rows apart or say when and where, and are no text to judge by.
 _NOT_TEXT = re.compile(
     r"(?:.*[_ -])?(?:id|ids|key|uuid|guid|index|idx|hash|date|datetime|time|timestamp|url|uri|link|at)"
-    r"|(?:unnamed: ?|column)\d+|.*_(?:null_reason|evidence|model)",
+    r"|(?:unnamed: ?|column)\d+|.*_(?:null_reason|evidence|source|success|model)|avg_confidence_.*",
     re.IGNORECASE,
 )
 _CAMEL_ID = re.compile(r".*[a-z](?:Id|ID|Url|URL|At)")

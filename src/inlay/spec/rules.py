@@ -16,23 +16,22 @@ from inlay.types import NullReason
 
 
 class RuleSpec(Frozen):
-    """When a row fits, the fields that this gives, without asking a model.
-
-    `when` is DuckDB SQL over the row. `column` and `pattern` are a regular expression (RE2 syntax) searched in one
-    column: each named group is the value of the field of that name. `lookup` is a CSV, Parquet or JSONL file, joined by
-    `by` (row columns, or row column: file column); its columns named like fields are their values. What is given must
-    all hold.
-    `set` gives fixed values; a null in it has the reason `null_reason`. With `lookup`, `set` says which column of the
-    file each field takes, where their names differ.
-    """
+    """When a row fits, the fields that this gives, without asking a model. What is given must all hold."""
 
     when: str | None = None
+    """DuckDB SQL over the row, any column; `name ~ '…'` matches the whole text."""
     column: str | None = None
+    """The column that `pattern` is searched in."""
     pattern: str | None = None
+    """A regular expression (RE2 syntax); a named group (?P<field>…) is the value of that field."""
     lookup: str | None = None
+    """A CSV, Parquet or JSONL file with one line a key; its columns named like fields are their values."""
     by: dict[str, str] = Field(default_factory=dict)
+    """What is looked up: a column, a list of them, or row column → file column where the names differ."""
     set: dict[FieldName, Any] = Field(default_factory=dict)
+    """Field → fixed value; with `lookup`, field → column of the file."""
     null_reason: NullReason = NullReason.NOT_APPLICABLE
+    """The reason of a null in `set`: not_applicable, not_stated or ambiguous."""
 
     @field_validator("by", mode="before")
     @classmethod

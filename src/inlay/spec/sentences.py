@@ -15,8 +15,13 @@ from pydantic import BaseModel, ValidationError
 from inlay.spec.model import Enrichment, PassSpec, SourceSpec
 from inlay.spec.problems import Problems, join_key, nearest, parent_key, show_text, show_value, suggest
 
-# Keys that the file knows beside the model's own, and keys of the model that the file does not.
-FILE_KEYS: dict[type[BaseModel], tuple[str, ...]] = {PassSpec: ("prompt_file", "ttl")}
+# Keys that the file knows beside the model's own, with what they mean, and keys of the model that the file does not.
+FILE_KEYS: dict[type[BaseModel], dict[str, str]] = {
+    PassSpec: {
+        "prompt_file": "A text file that holds the prompt, in place of `prompt`.",
+        "ttl": "How old an answer may become before it is asked again: 90s, 15m, 12h, 30d, 4w; left out, any age.",
+    }
+}
 HIDDEN_KEYS: dict[type[BaseModel], tuple[str, ...]] = {
     PassSpec: ("ttl_s", "upstream"),
     SourceSpec: ("content_key",),
@@ -142,6 +147,10 @@ def _remedy(kind: str, detail: dict[str, Any], last: str, options: Sequence[str]
         return f"did you mean `{meant}`?" if meant else ""
     if kind == "tuple_type" and isinstance(value, str) and not hidden:
         return f"write it as a list: [{show_text(value)}]"
+    if kind == "tuple_type" and value is None:
+        return "write a name, or a list: [a, b]" if last in ("files", "key") else "write a list: [a, b]"
+    if kind == "dict_type" and last == "fields":
+        return "write `name: type` on a line each, such as `stars: integer`"
     if kind == "string_type" and value is None:
         return "write the text, in quotes if it is a word like null"
     return ""
@@ -179,6 +188,13 @@ def keys_at(loc: tuple[Any, ...]) -> tuple[str, ...]:
         return ()
     own = (name for name in kind.model_fields if name not in HIDDEN_KEYS.get(kind, ()))
     return (*own, *FILE_KEYS.get(kind, ()))
+
+
+def inner_models(kind: Any) -> list[type[BaseModel]]:
+    """The models that a type is made of."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [kind]
+    return [model for part in typing.get_args(kind) for model in inner_models(part)]
 
 
 def _inner_type(kind: Any, part: str | int) -> Any:

@@ -131,7 +131,7 @@ def _syntax_remedy(message: str) -> str:
         return "close every {{ with }} and every {% … %} with its end"
     if "unexpected" in message or "expected token" in message:
         return 'a column whose name holds spaces or signs is written {{ row["its name"] }}; a literal {{ as {{ "{{" }}'
-    return ""
+    return "write {{ column }} to read one, {% if column %} … {% endif %} for a condition"
 
 
 class _Reading:

@@ -7,6 +7,7 @@ error turned into a StoreError here and nowhere else, with the path and what to 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import struct
@@ -65,6 +66,14 @@ _FAILURES: dict[int, tuple[str, str]] = {
         "choose another path for `store:`, or restore the file from a backup",
     ),
 }
+# What the system says, as SQLite would.
+_ERRNO = {
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.EACCES: sqlite3.SQLITE_READONLY,
+    errno.EPERM: sqlite3.SQLITE_READONLY,
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+}
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_NOTADB)
 
 
@@ -85,7 +94,8 @@ def translate(error: Exception, path: Path) -> StoreError:
     if isinstance(error, OverflowError | struct.error):
         return StoreError(f"store {path}: a number does not fit in 64 bits", remedy="nothing was written")
     if isinstance(error, OSError):
-        return StoreError(f"store {path}: {error.strerror or error}", remedy=_FAILURES[sqlite3.SQLITE_CANTOPEN][1])
+        meant = _ERRNO.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)
+        return StoreError(f"store {path}: {error.strerror or error}", remedy=_FAILURES[meant][1])
     return StoreError(f"store {path}: {error}", remedy="run the same command again")
 
 

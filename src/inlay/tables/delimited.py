@@ -50,6 +50,8 @@ def shape(file: SourceFile) -> tuple[tuple[str, ...], str]:
     text = _head(file)
     delimiter = _delimiter(text, prefer="\t" if ".tsv" in file.path.suffixes else ",")
     header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=False), [])
+    if not any(header):
+        raise SourceError(f"{name}: the first line names no column", remedy="begin the file with the columns' names")
     # A column without a name gets one by its place, as DuckDB would give it.
     named = tuple(part or f"column{place}" for place, part in enumerate(header))
     for place, part in enumerate(named):

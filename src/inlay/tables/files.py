@@ -49,6 +49,11 @@ class FileSource:
         """The files as they are now, absolute; a target must be none of them."""
         return [file.path for file in self._find()]
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no byte in any of the files, so that nothing is known of their columns."""
+        return not any(file.size for file in self._find())
+
     def _find(self) -> list[SourceFile]:
         return find_files(self._spec.files, self._folder, self._spec.format)
 

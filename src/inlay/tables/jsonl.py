@@ -131,12 +131,19 @@ def _bad_line(files: Sequence[SourceFile], error: duckdb.Error | None) -> Source
 
 def _problem(line: bytes, number: int) -> tuple[str, str] | None:
     """(what is wrong, what to do), or None for a good line."""
-    if number == 1 and line.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+    if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "not UTF-8 but UTF-16", "convert it: iconv -f UTF-16 -t UTF-8"
+    if number == 1 and line.startswith(b"\xef\xbb\xbf"):
         return "the file begins with a byte order mark", "save it as UTF-8 without one"
     if not line.strip():
         return None
     if line.lstrip().startswith(b"["):
         return "a JSON array, not an object", "write one object a line, for example with `jq -c '.[]'`"
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        remedy = "the file must be UTF-8; convert it, for example with `iconv -f SHIFT_JIS -t UTF-8`"
+        return f"not UTF-8: {error.reason} at byte {error.start + 1}", remedy
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:

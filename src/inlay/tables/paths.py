@@ -25,6 +25,14 @@ FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
+# What other files can become.
+_SHEET = "save it as CSV (UTF-8) and name that file"
+_OTHER_FORMATS = {
+    ".xlsx": _SHEET,
+    ".xls": _SHEET,
+    ".ods": _SHEET,
+    ".json": "make it JSONL, one object a line, for example with `jq -c '.[]'`; or set source.format to jsonl if it is",
+}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SHOWN = 5
@@ -138,7 +146,7 @@ def _look(path: Path, format: str) -> SourceFile:
         if by_ending is None:
             raise SourceError(
                 f"source.files: the ending of {path.name} does not say its format",
-                remedy="set source.format to parquet, csv or jsonl",
+                remedy=_OTHER_FORMATS.get(path.suffix.lower(), "set source.format to parquet, csv or jsonl"),
             )
         format = by_ending[0]
     if format == "parquet" and compression != "none":

@@ -68,6 +68,7 @@ def prepare(con: duckdb.DuckDBPyConnection, steps: Iterable[str] = NORMALIZERS) 
 
 _DECLARED = ("select.", "passes[")  # `what` of an expression that the declaration holds starts with one of these
 _CANDIDATES = re.compile(r"(?:Candidate bindings|Candidate functions|Did you mean)[^\n]*", re.IGNORECASE)
+_NAME = re.compile(r'"([^"]+)"')
 _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_FILE = re.compile(r"^\s*file ?= ?(.+)$", re.MULTILINE)
 _JSON_LINE = re.compile(r'(?:in|read) file "(?P<file>[^"]+)",?.*?(?:in|at)(?: record/value| line|) ?(?P<line>\d+)')
@@ -100,7 +101,11 @@ def translate(error: Exception, what: str) -> InlayError:
         )
     if what.startswith(_DECLARED):
         hint = _CANDIDATES.search(text)
-        remedy = hint[0].strip() if hint else "this is DuckDB SQL over the columns of the source"
+        # Our own helpers have columns too; they are no hint.
+        near = [name for name in _NAME.findall(hint[0]) if not name.startswith("__")] if hint else []
+        remedy = "it is DuckDB SQL over the columns of the source"
+        if near:
+            remedy = f"the nearest there is {', '.join(near[:5])}; {remedy}"
         return PlanError(f"`{what}` does not fit the source: {_sentence(text)}", remedy=remedy)
     return SourceError(f"{what}: {_sentence(text)}")
 
@@ -116,16 +121,11 @@ def _sentence(text: str) -> str:
 def _csv_error(text: str, what: str, line: int) -> SourceError:
     found = _CSV_FILE.search(text)
     name = found[1].strip() if found else what
-    lines = [part.strip() for part in text.splitlines()]
-    start = next(index for index, part in enumerate(lines) if _CSV_LINE.search(part))
-    reason, original = "", ""
-    for part in lines[start + 1 :]:
-        if part.startswith("Original Line:"):
-            original = part.removeprefix("Original Line:").strip()
-        elif part.startswith("Possible"):
-            break
-        elif part and not reason:
-            reason = part.rstrip(".")
+    told = re.split(r"^Possible", text[text.index("CSV Error on Line") :], maxsplit=1, flags=re.MULTILINE)[0]
+    lines = [part.strip() for part in told.splitlines()[1:] if part.strip()]
+    # The line itself may go over several lines: the reason is what stands after all of them.
+    reason = lines[-1].rstrip(".") if lines and not lines[-1].startswith("Original Line:") else ""
+    original = next((part.removeprefix("Original Line:").strip() for part in lines if part.startswith("Original")), "")
     shown = f": {original[:120]!r}" if original else ""
     if "unicode" in reason.lower() or "utf-8" in reason.lower():
         remedy = "the file must be UTF-8; convert it, for example with `iconv -f SHIFT_JIS -t UTF-8`"

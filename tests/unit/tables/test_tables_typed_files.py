@@ -144,7 +144,7 @@ def test_jsonl_whole_numbers_of_any_length(tmp_path, put, source, rows):
         ('[{"id": 1}]\n', "line 1: a JSON array"),
         ('{\n"id": 1\n}\n', "line 1: not valid JSON"),
         ('\ufeff{"id": 1}\n', "line 1: the file begins with a byte order mark"),
-        (b'{"id": "\xff"}\n', "line 1: not valid JSON"),
+        (b'{"id": "\xff"}\n', "line 1: not UTF-8"),
         ('{"id": "\\ud800"}\n', "line 1: not valid JSON"),
         ('{"id": 1} {"id": 2}\n', "line 1: not valid JSON"),
         ('{"id": 1, "id": 2}\n', "duplicate key"),

@@ -1,0 +1,89 @@
+"""What goes where: JSON wherever there are figures, silence where it is wanted, plain text without a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from inlay.cli.main import cli
+from inlay.cli.reference import commands
+from inlay.testing import Simulator
+
+if TYPE_CHECKING:
+    from .conftest import Project
+
+# Every command that prints figures, as a command line that works after a first run.
+FIGURES = {
+    "plan": ["plan"],
+    "run": ["run"],
+    "show": ["show"],
+    "status": ["status"],
+    "retry": ["retry"],
+    "export": ["export", "-o", "copy.csv"],
+    "store stats": ["store", "stats"],
+    "store verify": ["store", "verify"],
+    "store prune": ["store", "prune", "--yes"],
+    "store clear": ["store", "clear", "--key", "r1", "--yes"],
+}
+SHOWN = {"plan", "show", "status", "store stats"}  # there is nothing left of these without words
+NO_FIGURES = {"schema", "completion"}
+
+
+def test_every_command_is_in_one_of_these_tables_and_has_its_options() -> None:
+    found = {
+        path.removeprefix("inlay "): command
+        for path, command in commands(cli, "inlay")
+        if not isinstance(command, click.Group)
+    }
+    for name, command in found.items():
+        options = {option for parameter in command.params for option in parameter.opts}
+        if name in NO_FIGURES:
+            continue
+        assert "--json" in options, f"{name} prints figures, or say in NO_FIGURES that it does not"
+        assert ("--quiet" in options) or name in SHOWN, f"{name} can be silent, or say in SHOWN that it cannot"
+    assert FIGURES.keys() | NO_FIGURES <= found.keys()
+
+
+@pytest.mark.parametrize("command", FIGURES)
+def test_json_is_one_document_and_nothing_else(project: Project, command: str) -> None:
+    assert project.inlay("run", "--quiet").returncode == 0
+    done = project.inlay(*FIGURES[command], "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) is not None
+
+
+@pytest.mark.parametrize("command", sorted(FIGURES.keys() - SHOWN))
+def test_quiet_is_silent(project: Project, command: str) -> None:
+    for arguments in (["run", "--quiet"], [*FIGURES[command], "--quiet"]):
+        done = project.inlay(*arguments)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_quiet_still_tells_errors(project: Project) -> None:
+    done = project.inlay("run", "nowhere.yaml", "--quiet")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+
+
+def test_a_table_on_standard_output_leaves_no_place_for_json(project: Project) -> None:
+    done = project.inlay("export", "--format", "csv", "--json")
+    assert done.returncode == 2
+    assert "-o FILE" in done.stderr
+
+
+@pytest.mark.parametrize("command", FIGURES)
+def test_without_a_terminal_nothing_is_drawn(project: Project, simulator: Simulator, command: str) -> None:
+    project.rows([("r1", "red \x1b[31m text"), ("r2", "\x07 bell"), ("r3", "مرحبا 😀 日本")])
+    project.inlay("run", FORCE_COLOR="")
+    done = project.inlay(*FIGURES[command])
+    assert done.returncode == 0, done.stderr
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout + done.stderr)
+
+
+def test_without_a_terminal_errors_have_no_colour(project: Project) -> None:
+    for arguments in (["run", "nowhere.yaml"], ["rnu"], ["run", "--limit", "x"]):
+        assert "\x1b" not in project.inlay(*arguments).stderr
