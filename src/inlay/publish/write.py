@@ -162,6 +162,9 @@ def _csv(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
 def _values(column: pa.Array) -> list[Any]:
     """Python values; times that Python cannot hold (nanoseconds, the year 10000) as text."""
     try:
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+            # Arrow would make them pandas' where that is installed: the text must not depend on it.
+            column = column.cast(pa.timestamp("us", column.type.tz))
         return column.to_pylist()
     except (ValueError, OverflowError):
         return column.cast(pa.string()).to_pylist()
