@@ -180,11 +180,12 @@ def _trace_if_asked() -> None:
 def cli() -> None:
     """Durable LLM columns in the tables you already have: planned, priced, paid once, kept forever.
 
-    Every command takes a declaration, a YAML file that says which rows want which columns (default: inlay.yaml).
-    Answers are kept in .inlay/ beside it.
+    `inlay enrich` needs nothing but a file. Every other command takes a declaration, a YAML file that says which rows
+    want which columns (default: inlay.yaml; `inlay init` writes one). Answers are kept in .inlay/ beside it.
 
     \b
     Examples:
+      inlay enrich reviews.csv --field "sentiment: positive|neutral|negative"
       inlay plan                      # what a run would do, why, and its price
       inlay run --limit 100           # a first hundred rows
       inlay run --budget 5 --yes      # the rest, for at most 5 US dollars

@@ -28,6 +28,7 @@ from inlay.spec.sentences import translate
 
 # The name of the only pass.
 _READ = "read"
+_MADE_ANEW = frozenset((*ROW_COLUMNS, f"{_READ}_success", f"avg_confidence_{_READ}", f"{_READ}_model"))
 # Names of columns that tell rows apart or say when and where, and are no text to judge by.
 _NOT_TEXT = re.compile(
     r"(?:.*[_ -])?(?:id|ids|key|uuid|guid|index|idx|hash|date|datetime|time|timestamp|url|uri|link|at)"
@@ -99,8 +100,7 @@ def _prices(prices: tuple[float, float] | None) -> dict[str, float] | None:
 
 def _left_of_earlier(columns: Mapping[str, str]) -> tuple[str, ...] | None:
     """The columns to publish where the source is itself an enriched table: all but those that are made anew."""
-    anew = {*ROW_COLUMNS, f"{_READ}_success", f"avg_confidence_{_READ}", f"{_READ}_model"}
-    kept = tuple(name for name in columns if name not in anew)
+    kept = tuple(name for name in columns if name not in _MADE_ANEW)
     return kept if len(kept) < len(columns) else None
 
 
@@ -118,7 +118,7 @@ def name_for(files: Sequence[str]) -> str:
 
 def text_columns(columns: Mapping[str, str], key: Sequence[str] = ()) -> list[str]:
     """The columns that a made prompt reads: of text, and no key, id, time or address by their name; else all others."""
-    others = [name for name in columns if name not in key and name not in ROW_COLUMNS]
+    others = [name for name in columns if name not in key and name not in _MADE_ANEW]
     texts = [
         name
         for name in others
