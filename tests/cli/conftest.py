@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import inlay
+from inlay.cli.main import cli
 from inlay.testing import Simulator
 
 SOURCE = Path(inlay.__file__).resolve().parents[1]
@@ -28,10 +31,41 @@ ROWS: tuple[tuple[str, str], ...] = (
 )
 
 
+SECRET = "sk-live-0123456789abcdefghij"
+
+
+class Answer:
+    """How one command ended. Making it checks what holds for every mistake."""
+
+    def __init__(self, folder: Path, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+        assert "Traceback" not in out + err
+        assert SECRET not in out + err
+        assert SECRET[8:] not in out + err
+        assert not list(folder.rglob(".inlay-*.part")), "nothing is half-written"
+        said = [line for line in err.splitlines() if line.startswith(("error: ", "stopped: ", "Error: "))]
+        assert len(said) == 1, err
+
+    @property
+    def told(self) -> str:
+        """The answer without what a run says while it goes."""
+        return self.err[re.search(r"^(?:error|stopped|Error): ", self.err, re.MULTILINE).start() :]  # type: ignore[union-attr]
+
+    def check(self, code: int, says: str, remedy: str, *, most: int = 5) -> None:
+        """The exit code, what is said (a pattern), and what is said to be done."""
+        assert self.code == code, self.err
+        assert re.search(says, self.told), self.told
+        if remedy:
+            after = self.told[self.told.index("→") :]
+            assert re.search(remedy, after), self.told
+        assert len(self.told.splitlines()) <= most, self.told
+
+
 class Project:
     """A folder with a declaration and a CSV file; `inlay(...)` runs the command there."""
 
     ROWS = ROWS
+    SECRET = SECRET
 
     def __init__(self, folder: Path, endpoint: str) -> None:
         self.folder = folder
@@ -92,6 +126,19 @@ class Project:
             timeout=120,
             check=False,
         )
+
+    def ask(self, *arguments: str, **env: str) -> Answer:
+        """One command in this process that ends in a mistake; no terminal on any stream."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "INLAY_LOG_FORMAT", "NO_COLOR"):
+                patch.delenv(name, raising=False)
+            done = CliRunner().invoke(cli, list(arguments), prog_name="inlay", env=env)
+        return Answer(self.folder, done.exit_code, done.stdout, done.stderr)
+
+    def ended(self, code: int, err: str) -> Answer:
+        """A command that ended elsewhere."""
+        return Answer(self.folder, code, "", err)
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Start and go on; what still runs when the test ends is killed."""

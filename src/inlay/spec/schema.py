@@ -62,7 +62,7 @@ _EITHER: Mapping[type[BaseModel], tuple[str, ...]] = {PassSpec: ("prompt", "prom
 
 
 def schema() -> Node:
-    """The JSON Schema (draft 2020-12) of a declaration file, as plain values. Made anew each time, about 30 ms."""
+    """The JSON Schema (draft 2020-12) of a declaration file, as plain values. Made anew each time, in under 0.1 s."""
     raw = Enrichment.model_json_schema()
     found = {model.__name__: _section(model, raw["$defs"].get(model.__name__, raw)) for model in models()}
     top = found.pop(Enrichment.__name__)
