@@ -104,7 +104,10 @@ def test_what_is_saved_asks_nothing_again(project: Project, simulator: Simulator
     assert saved.passes[0].prompt == prompt
     assert saved.budget is not None
     assert saved.budget.usd == 1
-    assert (project.folder / "b/my.yaml").read_text(encoding="utf-8").startswith("# Written by `inlay enrich --save`")
+    first, _, second = (project.folder / "b/my.yaml").read_text(encoding="utf-8").splitlines()[:3]
+    assert second.startswith("# Written by `inlay enrich --save`")
+    schema = project.folder / "b" / first.partition("$schema=")[2]
+    assert json.loads(schema.read_text(encoding="utf-8"))["$schema"]
 
 
 def test_a_saved_file_is_not_replaced_unasked(project: Project, simulator: Simulator) -> None:

@@ -85,6 +85,7 @@ class Prices(click.ParamType):
 @click.option("--yes", is_flag=True, help="Do not ask: neither about the price nor before a saved file is replaced.")
 @click.option("--dry-run", is_flag=True, help="Show the plan; send nothing, write nothing.")
 @options.as_json
+@options.log_format
 @click.option("--quiet", is_flag=True, help="Show no plan, no progress and no rows: only errors.")
 @click.pass_context
 def enrich(
@@ -108,6 +109,7 @@ def enrich(
     yes: bool,
     dry_run: bool,
     as_json: bool,
+    log_format: str,
     quiet: bool,
 ) -> None:
     """Ask for new columns of a file in one command, without a declaration.
@@ -150,7 +152,7 @@ def enrich(
             store=store,
         )
         enrichment = declare(given)
-        if not quiet:
+        if not quiet and log_format == "text":
             _say_what_was_made(enrichment, given.prompt is None, key is None)
         if dry_run:
             dry(enrichment, None, limit, "stale", as_json=as_json)
@@ -158,9 +160,9 @@ def enrich(
         if save is not None:
             _check_before_saving(enrichment)
             changed = save_declaration(enrichment, save, overwrite=yes, header=_HEADER)
-            if not quiet:
+            if not quiet and log_format == "text":
                 click.echo(f"{'wrote' if changed else 'unchanged'}: {screen.escaped(save)}", err=True)
-        order = Order(save, None, "stale", None, False, yes, True, as_json, quiet)
+        order = Order(save, None, "stale", None, False, yes, True, as_json, quiet, log_format)
         code = carry_out(order, enrichment)
         if output is None and not as_json and not quiet:
             _show(enrichment)

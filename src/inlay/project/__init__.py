@@ -310,14 +310,11 @@ def write_schema(path: str | Path) -> Path:
     """Write the JSON Schema of declarations to a file, for editors; the path. Idempotent, atomic, needs no declaration.
 
     Beside a declaration it is looked for at `spec.schema.SCHEMA_FILE`, once the declaration begins with
-    `spec.schema.COMMENT`. Raises TargetError where it cannot be written.
+    `spec.schema.COMMENT`, as those do that `init` and `enrich --save` write. Raises TargetError.
     """
-    import json
+    from inlay.project import schema
 
-    from inlay.publish.write import write_text
-    from inlay.spec.schema import schema
-
-    return write_text(path, json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
+    return schema.write_schema(path)
 
 
 def stats(declaration: Declaration) -> dict[str, Any]:

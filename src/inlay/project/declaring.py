@@ -16,10 +16,12 @@ from pathlib import Path
 
 from inlay.errors import SpecError, TargetError
 from inlay.project.enriching import source_spec
+from inlay.project.schema import write_schema
 from inlay.project.session import STORE_FILE, STORE_FOLDER, Session
 from inlay.spec.fields import FieldSpec
 from inlay.spec.model import CONTENT_KEY, Enrichment
 from inlay.spec.quick import Quick, quick_enrichment, text_columns
+from inlay.spec.schema import SCHEMA_FILE
 from inlay.spec.write import write
 from inlay.tables.files import FileSource
 from inlay.tables.looking import Look, look, named_like_id, unique_ids
@@ -89,6 +91,8 @@ FIRST_FIELDS = {
     "summary": FieldSpec(type="text", description="What this row says, in one sentence", max_length=200),
     "topics": FieldSpec(type="list", description="What it is about, one or two words each", max_items=5),
 }
+# Not the pass of `enrich`: a quick question about the same file leaves these answers alone.
+FIRST_PASS = "first"  # noqa: S105 (a pass, not a password)
 FIRST_LIMIT = 20
 FIRST_BUDGET = 1.0
 
@@ -116,6 +120,7 @@ def begin(
         limit=FIRST_LIMIT,
         budget_usd=FIRST_BUDGET,
         output={"files": _output_for(file)},
+        pass_name=FIRST_PASS,
     )
     types = {column.name: column.type for column in found.columns}
     enrichment = _unused(at_home(quick_enrichment(given, types, start), place.absolute().parent))
@@ -230,6 +235,7 @@ def put(place: Path, text: str, *, overwrite: bool = False) -> bool:
         place.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text, encoding="utf-8")
         part.replace(place)
+        write_schema(place.parent / SCHEMA_FILE)
     except UnicodeDecodeError:
         raise SpecError(f"{place} is there already, and no text", file=place, remedy="choose another name") from None
     except OSError as error:

@@ -59,6 +59,7 @@ class Quick:
     limit: int | None = None
     output: Mapping[str, Any] = field(default_factory=dict)
     store: str | None = None
+    pass_name: str = _READ
 
 
 def quick_enrichment(given: Quick, columns: Mapping[str, str], folder: Path) -> Enrichment:
@@ -68,7 +69,7 @@ def quick_enrichment(given: Quick, columns: Mapping[str, str], folder: Path) -> 
         "source": {"files": given.files, "key": given.key or "*"},
         "passes": [
             {
-                "name": _READ,
+                "name": given.pass_name,
                 "model": given.model,
                 "endpoint": given.endpoint,
                 "api_key_env": given.api_key_env,

@@ -7,12 +7,11 @@ first rule that has a value for a field decides that field; a rule names only fi
 from __future__ import annotations
 
 import re
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from inlay.spec.fields import FieldName, Frozen
-from inlay.types import NullReason
 
 
 class RuleSpec(Frozen):
@@ -30,7 +29,7 @@ class RuleSpec(Frozen):
     """What is looked up: a column, a list of them, or row column → file column where the names differ."""
     set: dict[FieldName, Any] = Field(default_factory=dict)
     """Field → fixed value; with `lookup`, field → column of the file."""
-    null_reason: NullReason = NullReason.NOT_APPLICABLE
+    null_reason: Literal["not_applicable", "not_stated", "ambiguous"] = "not_applicable"
     """The reason of a null in `set`: not_applicable, not_stated or ambiguous."""
 
     @field_validator("by", mode="before")
@@ -39,13 +38,6 @@ class RuleSpec(Frozen):
         if isinstance(value, str):
             return {value: value}
         return {name: name for name in value} if isinstance(value, list | tuple) else value
-
-    @field_validator("null_reason")
-    @classmethod
-    def _meant(cls, value: NullReason) -> NullReason:
-        if value in (NullReason.INVALID, NullReason.REFUSED):
-            raise ValueError("a rule's null is not_applicable, not_stated or ambiguous")
-        return value
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

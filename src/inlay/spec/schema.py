@@ -49,6 +49,7 @@ SHORT: Mapping[tuple[type[BaseModel], str], list[Node]] = {
     (SourceSpec, "files"): [TEXT],
     (SourceSpec, "key"): [TEXT],
     (PassSpec, "prompt"): [_NULL],
+    (PassSpec, "rules"): [],  # `reason` inside `set`, which takes any name
     (RuleSpec, "by"): [TEXT, {"type": "array", "minItems": 1, "items": TEXT}],
 }
 # Keys whose form in the file takes the place of the model's.

@@ -19,6 +19,7 @@ from inlay.spec.model import Enrichment, PassSpec
 from inlay.spec.problems import join_key
 from inlay.spec.prompt import Prompt
 from inlay.spec.resolve import resolve
+from inlay.spec.schema import COMMENT
 
 _WIDTH = 110
 _UNITS = (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60))
@@ -33,8 +34,8 @@ _LITERAL = re.compile(r"passes\[\d+\]\.(?:prompt|fields)\b")
 
 
 def heading() -> list[str]:
-    """The first lines of every file that is written, such as the one by which editors find the schema."""
-    return []
+    """The first lines of every file that is written: the one by which editors find the schema."""
+    return [COMMENT, ""]
 
 
 def write(

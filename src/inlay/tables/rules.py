@@ -93,7 +93,7 @@ class Rules:
                 yield name, _when([*conditions, f"{value} IS NOT NULL"], _object({"v": _json(value)}))
             return
         for name, value in rule.set.items():
-            fixed = {"n": rule.null_reason.value} if value is None else {"v": value}
+            fixed = {"n": rule.null_reason} if value is None else {"v": value}
             piece = quote_text(json.dumps(fixed, ensure_ascii=False, separators=(",", ":"), default=str))
             yield name, _when(conditions, piece)
 

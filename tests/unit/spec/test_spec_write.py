@@ -247,7 +247,9 @@ def test_it_reads_like_a_file_that_somebody_wrote() -> None:
         enrichment, header=["A first try"], notes={"source.key": "unique", "passes[0].prompt": "what is asked"}
     )
     assert text == (
-        """# A first try
+        """# yaml-language-server: $schema=.inlay/inlay.schema.json
+
+# A first try
 name: reviews
 
 source:
