@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from inlay._version import __version__
 from inlay.contracts import Source, Store
+from inlay.engine.given import RULE
 from inlay.fingerprint import key_text
 from inlay.publish.wide import WideTable
 from inlay.reporting.changes import changes
@@ -249,7 +250,8 @@ def _totals(rows: int, passes: Sequence[Pass], ledger: Sequence[Mapping[str, Any
 
 def _calls(lines: Iterable[Mapping[str, Any]]) -> int:
     """Requests that left this process: those of models within it are none."""
-    return sum(line["attempts"] for line in lines if not is_local(line["model"]))
+    # What rules gave whole stands in the ledger, too, for free.
+    return sum(line["attempts"] for line in lines if line["model"] != RULE and not is_local(line["model"]))
 
 
 def _run(record: RunRecord, ledger: Sequence[Mapping[str, Any]]) -> Run:
