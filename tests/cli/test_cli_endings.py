@@ -263,10 +263,16 @@ def test_ctrl_c_while_planning_says_that_nothing_was_sent(project: Project, simu
     os.mkfifo(fifo)
     project.declare(source={"files": "slow.jsonl", "key": "id", "format": "jsonl"})
     process = project.start("plan")
-    # The reader waits for a writer that says nothing: whoever opens the pipe knows that planning has begun.
-    with fifo.open("wb"):
-        process.send_signal(signal.SIGINT)
-        wait_for(lambda: process.poll() is not None)
+    # It waits for somebody to write into the pipe: nothing goes on any more.
+    spent = [0.0]
+
+    def waits() -> bool:
+        time.sleep(1)
+        spent.append(cpu_seconds(process.pid))
+        return len(spent) > 3 and 0.2 < spent[-3] == spent[-1]
+
+    wait_for(waits)
+    process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
     assert err == "interrupted: Nothing was sent.\n"
