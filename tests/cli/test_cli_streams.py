@@ -19,9 +19,25 @@ if TYPE_CHECKING:
 # Every command that prints figures, as a command line that works after a first run.
 FIGURES = {
     "plan": ["plan"],
+    "enrich": [
+        "enrich",
+        "reviews.csv",
+        "--key",
+        "id",
+        "--model",
+        "lexical",
+        "--field",
+        "mood: good|bad",
+        "-o",
+        "m.csv",
+    ],
     "run": ["run"],
     "show": ["show"],
     "status": ["status"],
+    "explain": ["explain", "r1"],
+    "correct": ["correct", "r1", "stars=2"],
+    "corrections": ["corrections"],
+    "report": ["report"],
     "retry": ["retry"],
     "export": ["export", "-o", "copy.csv"],
     "store stats": ["store", "stats"],
@@ -29,8 +45,15 @@ FIGURES = {
     "store prune": ["store", "prune", "--yes"],
     "store clear": ["store", "clear", "--key", "r1", "--yes"],
 }
-SHOWN = {"plan", "show", "status", "store stats"}  # there is nothing left of these without words
-NO_FIGURES = {"schema", "completion"}
+SHOWN = {
+    "plan",
+    "show",
+    "status",
+    "explain",
+    "corrections",
+    "store stats",
+}  # there is nothing left of these without words
+NO_FIGURES = {"init", "schema", "completion"}
 
 
 def test_every_command_is_in_one_of_these_tables_and_has_its_options() -> None:

@@ -30,6 +30,7 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*=", re.DOTALL)
     help="Why there is no value, where VALUE is empty or null.  [default: not_stated]",
 )
 @options.as_json
+@click.option("--quiet", is_flag=True, help="Do not say what was kept: only errors.")
 def correct(
     words: tuple[str, ...],
     file: str | None,
@@ -38,6 +39,7 @@ def correct(
     by: str | None,
     null_reason: str | None,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Put your value in place of the model's.
 
@@ -82,7 +84,8 @@ def correct(
     if as_json:
         screen.print_json(kept.to_json())
         return
-    draw_corrections.draw_kept(screen.Page(), kept, enrichment, declaration)
+    if not quiet:
+        draw_corrections.draw_kept(screen.Page(), kept, enrichment, declaration)
 
 
 def _split(words: tuple[str, ...]) -> tuple[str, list[str]]:

@@ -20,7 +20,8 @@ from inlay.cli import options
     help="How many rows to show with their text.",
 )
 @options.as_json
-def report(declaration: str, output: str | None, show: bool, samples: int, as_json: bool) -> None:
+@click.option("--quiet", is_flag=True, help="Do not say where it is: only errors.")
+def report(declaration: str, output: str | None, show: bool, samples: int, as_json: bool, quiet: bool) -> None:
     """Write a web page about it: coverage, values, cost, rows.
 
     One file that needs no network and runs no script: how much is answered, how values and confidence are spread,
@@ -43,7 +44,8 @@ def report(declaration: str, output: str | None, show: bool, samples: int, as_js
         screen.print_json(project.report_facts(declaration, samples=samples).to_json())
         return
     path = project.write_report(declaration, output, samples=samples)
-    click.echo(f"wrote {words.escaped(str(path))}")
+    if not quiet:
+        click.echo(f"wrote {words.escaped(str(path))}")
     if show:
         import webbrowser
 
