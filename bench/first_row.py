@@ -38,8 +38,11 @@ TOOLS = {
 def main() -> None:
     """Measure what is named (all otherwise) and print one table."""
     parser = argparse.ArgumentParser(prog="python -m bench.first_row", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=["inlay", *TOOLS], metavar="NAME")
-    names = parser.parse_args().names or ["inlay", *TOOLS]
+    known = ["inlay", *TOOLS]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)} (default: all)")
+    names = parser.parse_args().names or known
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"no such tool: {', '.join(unknown)}; there are {', '.join(known)}")
     print("| tool | pip install | first row | all 100 rows | commands | lines of code | packages | MB |")
     print("|---|---|---|---|---|---|---|---|")
     for name in names:
