@@ -1,7 +1,8 @@
-"""What rules give a row, made to fit the fields of its pass.
+"""What people wrote down in place of an answer, made to fit its field: what rules give a row, and fixed values.
 
-What stays true: a value that does not fit its field is not given: the model is asked for it; the same text always
-reads the same; a captured text is its own evidence, where the field wants some.
+What stays true: a value of a row that does not fit its field is not given, and the model is asked for it; a fixed
+value of the declaration that does not fit is refused before anything is paid; the same text always reads the same; a
+captured text is its own evidence, where the field wants some.
 """
 
 from __future__ import annotations
