@@ -273,6 +273,18 @@ class Dialect(Protocol):
         ...
 
 
+class Signer(Protocol):
+    """Credentials that are made for each request: a signature, or a token that expires."""
+
+    async def headers(self, request: HttpRequest) -> Sequence[tuple[str, str]]:
+        """The headers that let this request in; given to the transport alone, never stored or shown.
+
+        May fetch or renew a token from the cloud's own credential chain (free). Raises AuthenticationFailed, naming what
+        is missing and how to set it.
+        """
+        ...
+
+
 class LocalModel(Protocol):
     """A model that runs inside this process: no wire, no key, no cost."""
 

@@ -16,6 +16,12 @@ from typing import Any
 from inlay.errors import SpecError
 
 
+def load_target(target: str) -> Any:
+    """Import what "module:Class" names, one of Inlay's own."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 class Registry:
     """One kind of adapter: our own names, those that installed packages add, and those that are only planned."""
 
@@ -34,8 +40,7 @@ class Registry:
         target = self.ours.get(name)
         if target is None:
             return self._load_other(name, key)
-        module, _, attribute = target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return load_target(target)
 
     def unknown(self, name: str, *, key: str | None = None) -> SpecError:
         """The error for a name that is not there, to be raised."""

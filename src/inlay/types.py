@@ -112,7 +112,9 @@ class CallShape:
     """What every call of one pass has in common; a dialect turns it once into the constant bytes of its requests.
 
     `schema` is a JSON Schema in the widest subset; the dialect lowers it to what its provider accepts.
-    `temperature` is sent only when it is not None. `options` are the declaration's extra body keys.
+    `temperature` is sent only when it is not None. `options` are the declaration's extra body keys. Every user message
+    begins with `user_prefix` (maybe empty): with `system` and the schema it is what a provider can cache. `cache` says
+    whether marks for the provider's prompt cache are worth their price.
     """
 
     model: str
@@ -122,15 +124,18 @@ class CallShape:
     max_output_tokens: int
     temperature: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    user_prefix: str = ""
+    cache: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One POST. `headers` holds no secret: the transport adds those of the lane."""
+    """One request. `headers` holds no secret: the transport adds those of the lane."""
 
     url: str
-    body: bytes
+    body: bytes = b""
     headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,12 +302,24 @@ class CellWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class Savings:
+    """What one attempt would have cost more, in nano-dollars: without the provider's cache, alone in its call (neither
+    fused nor packed), and live instead of in a batch. Estimates at list prices; `cache` may be negative, since writing
+    into a cache costs more than reading past it."""
+
+    cache_nusd: int = 0
+    shared_nusd: int = 0
+    batch_nusd: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """One finished attempt with all that it changes; committed whole or not at all.
 
     `attempt_id` None: nothing was reserved (a known answer, a skipped cell). `outcome` is "answered" or an error
     kind. `cost_nusd` is what the attempt cost, which may be a worst-case booking when the truth is unknown
-    (`estimated`). `cells` may be empty: a paid failure that will be tried again at once.
+    (`estimated`). `cells` may be empty: a paid failure that will be tried again at once. `mode` is live or batch, and
+    `sharing` is how many attempts went out in the same call (fused or packed), this one included.
     """
 
     attempt_id: int | None = None
@@ -312,6 +329,9 @@ class Settlement:
     estimated: bool = False
     answer: NewAnswer | None = None
     cells: tuple[CellWrite, ...] = ()
+    mode: str = "live"
+    sharing: int = 1
+    saved: Savings = Savings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -289,6 +289,7 @@ def _senders(session: Session, keys: list[str]) -> dict[str, Any]:
             concurrency=limits.concurrency or CEILING,
             timeout_s=limits.timeout_s,
             provider=model.provider,
+            signer=model.signer,
         )
     return senders
 

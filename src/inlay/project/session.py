@@ -79,7 +79,15 @@ class Session:
     def _model(self, spec: PassSpec, *, need_key: bool) -> ResolvedModel:
         """The model of a pass; a mistake names the line of the declaration."""
         try:
-            return resolve_model(spec.model, spec.endpoint, spec.api_key_env, self.env, need_key=need_key)
+            return resolve_model(
+                spec.model,
+                spec.endpoint,
+                spec.api_key_env,
+                self.env,
+                need_key=need_key,
+                region=spec.region,
+                wire=spec.wire,
+            )
         except SpecError as error:
             index = next(number for number, other in enumerate(self.enrichment.passes) if other.name == spec.name)
             problems = Problems(self.enrichment.file)

@@ -2,7 +2,9 @@
 
 A provider's class says what it needs: one with `answerer` runs in this process and is made without arguments; any
 other is a Dialect, made with its endpoint, whose class attributes name `default_endpoint`, `endpoint_env`, `key_env`
-and `key_hosts` (all optional). What stays true: a key goes only where its owner sent it, which is the provider's own
+and `key_hosts` (all optional). Optional too: `wires`, its other wires (name to "module:Class"); `endpoint_of_region
+(region, env)`, a class method that gives the endpoint of a cloud region, or None; `signer(env, region)`, a method that
+gives a contracts.Signer where requests carry no plain key, or None. What stays true: a key goes only where its owner sent it, which is the provider's own
 hosts, this machine, the endpoint that the environment names, or any endpoint once the declaration names the variable
 itself; no secret is shown by repr.
 """
@@ -15,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inlay import registry
-from inlay.contracts import Dialect, LocalModel
+from inlay.contracts import Dialect, LocalModel, Signer
 from inlay.errors import SpecError
 from inlay.providers.credentials import require_key
 from inlay.providers.endpoint import Endpoint, parse_endpoint
@@ -28,7 +30,7 @@ LEXICAL_VERSION = "1"
 class ResolvedModel:
     """A model that can be asked: over the wire (`dialect`, `endpoint`) or in this process (`local`).
 
-    `auth_headers` hold the secret: for the transport alone. `why` is a sentence for the user where Inlay chose.
+    `auth_headers` hold the secret, or `signer` makes them a request at a time: for the transport alone. `why` is a sentence for the user where Inlay chose.
     """
 
     provider: str
@@ -39,6 +41,7 @@ class ResolvedModel:
     auth_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     why: str = ""
     key_variable: str = ""  # where the key came from; empty if none is sent
+    signer: Signer | None = field(default=None, repr=False)
 
     @property
     def full_name(self) -> str:
@@ -58,6 +61,8 @@ def resolve(
     env: Mapping[str, str] | None = None,
     *,
     need_key: bool = True,
+    region: str | None = None,
+    wire: str | None = None,
 ) -> ResolvedModel:
     """Find what `model` means here and now. Reads the environment only; asks no network.
 
@@ -73,16 +78,24 @@ def resolve(
         return _local(cls, provider, name, endpoint, api_key_env)
     if not name or name != name.strip() or not name.isprintable():
         raise SpecError(f"`{model}` names no model", key="model", remedy=f"write {provider}:NAME")
-    place, by_environment = _endpoint(cls, provider, name, endpoint, env)
+    cls = _on_wire(cls, provider, wire)
+    place, by_environment = _endpoint(cls, provider, name, endpoint, region, env)
     dialect = cls(place.url)
     headers: tuple[tuple[str, str], ...] = ()
+    signer: Signer | None = None
     variable = api_key_env or getattr(cls, "key_env", None)
-    if variable and need_key:
+    if need_key and api_key_env is None and (make := getattr(dialect, "signer", None)) is not None:
+        signer = make(env, region)
+    if variable and need_key and signer is None:
         if not (api_key_env or by_environment):
             _check_key_goes_home(cls, provider, variable, place)
         headers = dialect.auth(require_key(variable, env, provider=provider))
+    elif signer is not None and not by_environment:
+        _check_key_goes_home(cls, provider, f"{provider}'s credential", place)
     used = variable if headers and variable else ""
-    return ResolvedModel(provider, name, dialect=dialect, endpoint=place, auth_headers=headers, key_variable=used)
+    return ResolvedModel(
+        provider, name, dialect=dialect, endpoint=place, auth_headers=headers, key_variable=used, signer=signer
+    )
 
 
 def _auto(endpoint: str | None, api_key_env: str | None, env: Mapping[str, str], need_key: bool) -> ResolvedModel:
@@ -147,8 +160,19 @@ def _local(cls: Any, provider: str, name: str, endpoint: str | None, api_key_env
     return ResolvedModel(provider, name or LEXICAL_VERSION, local=cls())
 
 
+def _on_wire(cls: Any, provider: str, wire: str | None) -> Any:
+    """The class for the wire that was asked for; without a wish, the provider's own."""
+    wires: Mapping[str, str] = getattr(cls, "wires", {})
+    if wire is None:
+        return cls
+    if wire not in wires:
+        known = f"{provider} has {', '.join(wires)}" if wires else f"{provider} has one wire: leave `wire` out"
+        raise SpecError(f"{provider} has no wire `{wire}`", key="wire", remedy=known)
+    return registry.load_target(wires[wire])
+
+
 def _endpoint(
-    cls: Any, provider: str, name: str, endpoint: str | None, env: Mapping[str, str]
+    cls: Any, provider: str, name: str, endpoint: str | None, region: str | None, env: Mapping[str, str]
 ) -> tuple[Endpoint, bool]:
     """Where the model is, and whether the environment said so."""
     if endpoint is not None:
@@ -157,6 +181,8 @@ def _endpoint(
     if variable and env.get(variable):
         return parse_endpoint(env[variable], key=variable), True
     default = getattr(cls, "default_endpoint", None)
+    if (of_region := getattr(cls, "endpoint_of_region", None)) is not None:
+        default = of_region(region, env)
     if default is None:
         raise SpecError(
             f"{provider}:{name} needs an `endpoint`",

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from inlay._version import __version__
+from inlay.contracts import Signer
 from inlay.errors import (
     ConnectionFailed,
     InvalidRequest,
@@ -78,7 +79,7 @@ _NOTHING_SENT = frozenset(("BuilderError", "PoolTimeoutError"))
 class Transport:
     """Sends requests to one endpoint, `concurrency` at most at a time.
 
-    `auth_headers` hold the secret. `timeout_s` covers an exchange from asking for a connection to the last byte.
+    `auth_headers` hold the secret, or `signer` makes them for each request. `timeout_s` covers an exchange from asking for a connection to the last byte.
     Use as an async context manager, or call `close`. One event loop.
     """
 
@@ -92,6 +93,7 @@ class Transport:
         body_cap: int = BODY_CAP,
         provider: str = "",
         env: Mapping[str, str] | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self.endpoint = parse_endpoint(endpoint) if isinstance(endpoint, str) else endpoint
         self.concurrency = concurrency
@@ -99,6 +101,7 @@ class Transport:
         self.body_cap = body_cap
         self.provider = provider or self.endpoint.host
         self._auth = auth_headers
+        self._signer = signer
         self._secrets = tuple(word.encode() for _, value in auth_headers for word in value.split() if len(word) >= 8)
         self._env = os.environ if env is None else env
         self._client: Client | None = None
@@ -145,7 +148,7 @@ class Transport:
                 await asyncio.sleep(GRACE_S)
 
     async def send(self, request: HttpRequest) -> tuple[int, Mapping[str, str], bytes]:
-        """One POST, once: status, headers (looked up in lower case) and the whole body. May cost money.
+        """One request, once: status, headers (looked up in lower case) and the whole body. May cost money.
 
         Raises ConnectionFailed or ProviderTimeout (`possibly_paid` says whether the request had left), Unreadable
         for a body above the cap or a garbled answer: paid for, worth one more try. Every status is an answer here.
@@ -160,9 +163,17 @@ class Transport:
         url = request.url
         if url is not self._checked:
             self._check(url)
-        builder = client.post(url).body_bytes(request.body)
+        if request.method == "POST":
+            builder = client.post(url).body_bytes(request.body)
+        else:
+            builder = client.request(request.method, url)
+            if request.body:
+                builder = builder.body_bytes(request.body)
         if request.headers is not _JSON and request.headers != _JSON:
             builder = builder.headers(request.headers)
+        if self._signer is not None:
+            for name, value in await self._signer.headers(request):
+                builder = builder.header(name, value, is_sensitive=True)
         self._in_flight += 1
         try:
             async with builder.build_streamed() as response:

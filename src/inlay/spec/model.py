@@ -102,6 +102,10 @@ class PassSpec(Frozen):
     """Where the model's server is, such as http://127.0.0.1:8000/v1; left out, the provider's own."""
     api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """The name of the environment variable that holds the key; never the key itself."""
+    region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$")
+    """The cloud region of the model, such as eu-central-1; left out, what the environment says."""
+    wire: str | None = Field(default=None, pattern=r"^[a-z_]+$")
+    """Which of the provider's wires carries the calls, such as chat or responses; left out, the provider's usual one."""
     inputs: tuple[str, ...] = ()
     """The columns that the answer depends on; left out, those that the prompt reads."""
     upstream: tuple[tuple[str, str], ...] = ()
