@@ -213,7 +213,15 @@ def test_every_fault_is_tested_and_says_what_it_does():
     others = {"redirect", "empty_200", "null_body", "html_200", "no_choices", "bad_utf8", "lone_surrogate"}
     others |= {"lone_surrogate_outer", "malformed", "truncated", "fenced", "reasoning_prefix", "two_objects"}
     others |= {"filtered", "wrapped", "wrong_schema", "missing_key", "extra_key", "enum_case", "flattened", "nan"}
-    others |= {"duplicate_keys", "deep_nesting", "huge_body", "empty_content", "null_content", "refusal", "error_in_200"}
+    others |= {
+        "duplicate_keys",
+        "deep_nesting",
+        "huge_body",
+        "empty_content",
+        "null_content",
+        "refusal",
+        "error_in_200",
+    }
     assert set(FAULTS) == set(ERRORS) | TRANSPORT | others
     for name, fault in FAULTS.items():
         assert fault.name == name
