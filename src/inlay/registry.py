@@ -74,7 +74,7 @@ providers = Registry(
     "inlay.providers",
     {
         "openai": "inlay.providers.openai_chat:OpenAIChat",
-        "compatible": "inlay.providers.openai_chat:CompatibleChat",
+        "compatible": "inlay.providers.compatible:CompatibleChat",
         "lexical": "inlay.providers.lexical:Lexical",
     },
     planned=("anthropic", "azure", "bedrock"),

@@ -12,7 +12,8 @@ import pytest
 import inlay
 from inlay import registry
 from inlay.errors import SpecError
-from inlay.providers.openai_chat import CompatibleChat, OpenAIChat
+from inlay.providers.compatible import CompatibleChat
+from inlay.providers.openai_chat import OpenAIChat
 from inlay.registry import Registry
 
 
