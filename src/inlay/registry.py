@@ -75,9 +75,10 @@ providers = Registry(
     {
         "openai": "inlay.providers.openai_chat:OpenAIChat",
         "compatible": "inlay.providers.compatible:CompatibleChat",
+        "azure": "inlay.providers.azure:AzureChat",
         "lexical": "inlay.providers.lexical:Lexical",
     },
-    planned=("anthropic", "azure", "bedrock"),
+    planned=("anthropic", "bedrock"),
 )
 
 stores = Registry(
