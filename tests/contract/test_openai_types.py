@@ -179,9 +179,7 @@ def test_any_chat_completion_of_the_client_is_read(content: Any, finish: Any, co
         created=1,
         model="gpt-6-luna-1",
         object="chat.completion",
-        choices=[
-            Choice(index=0, finish_reason=finish, message=ChatCompletionMessage(role="assistant", content=content))
-        ],
+        choices=[Choice(index=0, finish_reason=finish, message=said)],
         usage=CompletionUsage(
             prompt_tokens=given_,
             completion_tokens=written,

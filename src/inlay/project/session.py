@@ -20,6 +20,7 @@ from inlay.errors import SourceError, SpecError
 from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
 from inlay.planning.planner import PlannedPass, Planner, rule_for
+from inlay.project.probes import PROBES_FILE, has_forms, recall
 from inlay.providers.models import ResolvedModel
 from inlay.providers.models import resolve as resolve_model
 from inlay.providers.prices import Price, estimate_tokens, find_price
@@ -59,6 +60,7 @@ class Session:
         )
         self.passes: tuple[PassSpec, ...] = ordered(self.enrichment.passes)
         self.compiled = [CompiledPass(spec) for spec in self.passes]
+        self.learnt: list[str] = []  # what this run found out about its servers, in sentences
         self.models: list[ResolvedModel] = [self._model(spec, need_key=need_keys) for spec in self.passes]
         self.prices: list[Price | None] = [
             find_price(model.provider, model.name, spec.prices, options=spec.options)
@@ -79,7 +81,7 @@ class Session:
     def _model(self, spec: PassSpec, *, need_key: bool) -> ResolvedModel:
         """The model of a pass; a mistake names the line of the declaration."""
         try:
-            return resolve_model(
+            model = resolve_model(
                 spec.model,
                 spec.endpoint,
                 spec.api_key_env,
@@ -97,6 +99,9 @@ class Session:
             raise SpecError(
                 error.message, file=self.enrichment.file, line=line, key=key, remedy=error.remedy
             ) from error
+        if has_forms(model) and (form := recall(self.probes_file, model)) is not None:
+            model.dialect.structured = form  # type: ignore[union-attr]
+        return model
 
     def close(self) -> None:
         """Close the store. Idempotent."""
@@ -119,6 +124,12 @@ class Session:
             return scheme, declared
         path = self.enrichment.folder / Path(declared.removeprefix("sqlite:///")).expanduser()
         return "sqlite", path / STORE_FILE if path.is_dir() else path
+
+    @property
+    def probes_file(self) -> Path | None:
+        """Where verdicts on servers are remembered: beside the store's file; None where the store is no file."""
+        _, place = self.store_place
+        return place.parent / PROBES_FILE if isinstance(place, Path) else None
 
     def store(self, *, write: bool = False) -> Store:
         """The store; without `write`, a file that does not exist yet is an empty store in memory: nothing is made."""
@@ -268,5 +279,5 @@ class Session:
         return self.enrichment.folder / Path(path).expanduser()
 
     def notes(self) -> list[str]:
-        """Sentences a user should read before a run: which model `auto` became, and why."""
-        return list(dict.fromkeys(model.why for model in self.models if model.why))
+        """Sentences a user should read: which model `auto` became and why, and what a run learnt of a server."""
+        return list(dict.fromkeys([*(model.why for model in self.models if model.why), *self.learnt]))
