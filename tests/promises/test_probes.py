@@ -204,13 +204,17 @@ def test_two_wires_of_one_server_share_a_lane_and_only_chat_is_probed(tmp_path: 
         file = declare(tmp_path, server)
         given = json.loads(file.read_text())
         other = {**given["passes"][0], "name": "other", "wire": "responses", "fields": {"stars_told": "boolean"}}
-        file.write_text(json.dumps({**given, "passes": [other]}))
-        alone = inlay.run(file)
-        assert isinstance(alone.stopped, ProviderUnusable)
-        assert server.asked == [("responses", False)]
-        file.write_text(json.dumps({**given, "passes": [given["passes"][0], {**other, "prompt": "Tell: {{ id }}"}]}))
+        chat = {**given["passes"][0], "prompt": "Tell: {{ id }}"}
+        file.write_text(json.dumps({**given, "passes": [other, chat]}))
+        first = inlay.run(file)
+        assert isinstance(first.stopped, ProviderUnusable)
+        assert server.asked[0] == ("responses", False)
+        assert not any(probing for _, probing in server.asked)
+        server.asked.clear()
+        file.write_text(json.dumps({**given, "passes": [chat, other]}))
         both = inlay.run(file)
         assert isinstance(both.stopped, ProviderUnusable)
+        assert ("json_schema", True) in server.asked
         assert ("responses", True) not in server.asked
         assert [part["failed"] for part in both.summary["passes"]] == [{}, {}]
 
