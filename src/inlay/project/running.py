@@ -26,7 +26,7 @@ from inlay.payload import by_cell, decode_fields
 from inlay.planning.plan import Plan
 from inlay.planning.planner import PlannedRow, Planner
 from inlay.project.control import Control
-from inlay.project.probes import has_forms, learning
+from inlay.project.probes import learning
 from inlay.project.publishing import publish
 from inlay.project.report import Report
 from inlay.project.session import Session
@@ -287,7 +287,7 @@ def _senders(session: Session) -> dict[str, Any]:
             provider=model.provider,
             signer=model.signer,
         )
-        senders[key] = learning(session, model, transport) if has_forms(model) else transport
+        senders[key] = learning(session, model, transport)
     return senders
 
 
