@@ -125,12 +125,7 @@ class _Teller:
         self.known = known
         self.prompt = prompt
         rules = session.rules(known.refs, frozenset())
-        self.works = [
-            PassWork(number, compiled, ref, model, price, rule)
-            for number, (compiled, ref, model, price, rule) in enumerate(
-                zip(session.compiled, known.refs, session.models, session.prices, rules, strict=True)
-            )
-        ]
+        self.works = session.works(known.refs, rules)
         self.cells = Cells(self.works)
         self.asked = [
             reason is not None and (reason is Reason.UPSTREAM or work.rule.asks(reason))

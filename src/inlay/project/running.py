@@ -105,12 +105,7 @@ def run_session(session: Session, options: RunOptions) -> Report:
         summary: Mapping[str, Any] = {}
         stopped: RunStopped | None = None
         try:
-            works = [
-                PassWork(number, compiled, ref, model, price, rule)
-                for number, (compiled, ref, model, price, rule) in enumerate(
-                    zip(session.compiled, refs, session.models, session.prices, rules, strict=True)
-                )
-            ]
+            works = session.works(refs, rules)
             tally, stopped = _drive(session, works, planner, record, budget, options)
             summary = tally.summary()
             outcome = _outcome(tally, stopped)
@@ -165,9 +160,10 @@ def _budget(enrichment: Enrichment, override_usd: float | None) -> Budget | None
 def _may_spend(session: Session, plan: Plan, budget: Budget | None, options: RunOptions) -> None:
     """Refuse a run whose price is unknown under a budget, or unconfirmed above a dollar without one."""
     unpriced = [
-        model.full_name
-        for model, price, part in zip(session.models, session.prices, plan.passes, strict=True)
-        if price is None and model.local is None and part.asked
+        step.model.full_name
+        for steps, part in zip(session.steps, plan.passes, strict=True)
+        for step in steps
+        if step.price is None and step.model.local is None and part.asked
     ]
     if unpriced and budget is not None:
         raise SpecError(
@@ -235,15 +231,13 @@ async def _drive_async(
     from inlay.engine.runner import Runner
 
     store = session.store(write=True)
-    keys = [model.lane for model in session.models]
-    senders = _senders(session, keys)
+    senders = _senders(session)
     spending = store.spending(record, budget.per) if budget is not None else None
     runner = Runner(
         session.enrichment,
         works,
         store,
         record,
-        lane_keys=keys,
         senders=senders,
         budget=budget,
         listener=options.listener,
@@ -269,11 +263,12 @@ async def _drive_async(
     return tally, runner.stopping
 
 
-def _senders(session: Session, keys: list[str]) -> dict[str, Any]:
+def _senders(session: Session) -> dict[str, Any]:
     """One transport a lane; None for models inside this process."""
     senders: dict[str, Any] = {}
     limits = session.enrichment.limits
-    for key, model in zip(keys, session.models, strict=True):
+    for model in (step.model for steps in session.steps for step in steps):
+        key = model.lane
         if key in senders:
             continue
         if model.local is not None:

@@ -2,11 +2,11 @@
 
 A provider's class says what it needs: one with `answerer` runs in this process and is made without arguments; any
 other is a Dialect, made with its endpoint, whose class attributes name `default_endpoint`, `endpoint_env`, `key_env`
-and `key_hosts` (all optional). Optional too: `wires`, its other wires (name to "module:Class"); `endpoint_of_region
-(region, env)`, a class method that gives the endpoint of a cloud region, or None; `signer(env, region)`, a method that
-gives a contracts.Signer where requests carry no plain key, or None. What stays true: a key goes only where its owner sent it, which is the provider's own
-hosts, this machine, the endpoint that the environment names, or any endpoint once the declaration names the variable
-itself; no secret is shown by repr.
+and `key_hosts` (all optional). Optional too: `wires`, its other wires (name to "module:Class"); a class method
+`endpoint_of_region(region, env)` that gives the endpoint of a cloud region, or None; a method `signer(env, region)`
+that gives a contracts.Signer where requests carry no plain key, or None.
+What stays true: a key goes only where its owner sent it, which is the provider's own hosts, this machine, the endpoint
+that the environment names, or any endpoint once the declaration names the variable itself; no secret is shown by repr.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ LEXICAL_VERSION = "1"
 class ResolvedModel:
     """A model that can be asked: over the wire (`dialect`, `endpoint`) or in this process (`local`).
 
-    `auth_headers` hold the secret, or `signer` makes them a request at a time: for the transport alone. `why` is a sentence for the user where Inlay chose.
+    `auth_headers` hold the secret, or `signer` makes them a request at a time: for the transport alone. `why` is a
+    sentence for the user where Inlay chose.
     """
 
     provider: str
