@@ -39,9 +39,16 @@ def mix(seed: int, salt: int) -> int:
     return x ^ (x >> 31)
 
 
-def answer_by_schema(schema: dict[str, Any], *, null_share: float = 0.1, seed: int = 0) -> Callable[[int, str], str]:
+def answer_by_schema(
+    schema: dict[str, Any],
+    *,
+    null_share: float = 0.1,
+    seed: int = 0,
+    finish: Callable[[Any], Any] | None = None,
+) -> Callable[[int, str], str]:
     """Compile a schema once; the result turns (64 bits of the message's hash, message) into JSON text.
 
+    `finish` has the last word on each value.
     A schema that has no instance, or is none, raises SchemaUnusable when it is first asked.
     """
     draw: Draw | None = None
@@ -51,7 +58,8 @@ def answer_by_schema(schema: dict[str, Any], *, null_share: float = 0.1, seed: i
         try:
             if draw is None:
                 draw = _Compiler(schema, null_share).node(schema, "")
-            return orjson.dumps(draw(mix(bits, seed), text, 0)).decode()
+            value = draw(mix(bits, seed), text, 0)
+            return orjson.dumps(value if finish is None else finish(value)).decode()
         except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, re.error, RecursionError) as error:
             raise SchemaUnusable(f"Invalid schema: no instance of it can be made ({error}).") from None
 

@@ -12,24 +12,42 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias
 
 import httptools
 
-from inlay.testing.wire import Failure, Wire
+from inlay.testing.routes import CHAT, refusing_wire, wire_at
+from inlay.testing.wire import Arrival, Delivery, Failure, Wire
 
 if TYPE_CHECKING:
     from inlay.testing.service import Exchange, Service
 
-# ("GET /ledger", query, body) → (status, body), or None for a path that is not there.
-Admin: TypeAlias = Callable[[str, str, bytes], tuple[int, bytes] | None]
+# A request that no wire answers → the reply, or None for a path that is not there.
+Admin: TypeAlias = Callable[[Arrival], "Reply | None"]
 
 _LINGER_NOT = struct.pack("ii", 1, 0)  # close with RST instead of FIN
 _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {529: "Site is overloaded"}
 _LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n".encode() for status, phrase in _PHRASES.items()}
 _BODY_CAP = 64 * 1024 * 1024
 _QUEUE_CAP = 64
+
+
+@dataclass(slots=True)
+class Reply:
+    """A reply that is no model's answer. `delivery` may break it as a fault does."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    delivery: Delivery = "whole"
+
+    def head(self) -> bytes:
+        """Its header lines."""
+        lines = [f"{name}: {value}\r\n" for name, value in (("content-type", self.content_type), *self.headers)]
+        return "".join(lines).encode("latin-1", "replace")
 
 
 class _Request:
@@ -51,13 +69,11 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         service: Service,
-        wires: dict[str, Wire],
         admin: Admin,
         alive: set[Connection],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._service = service
-        self._wires = wires
         self._admin = admin
         self._alive = alive
         self._loop = loop
@@ -140,23 +156,27 @@ class Connection(asyncio.Protocol):
     def _take(self, request: _Request) -> None:
         self._keep_alive = request.keep_alive
         path, _, query = request.path.decode("latin-1").partition("?")
-        wire = self._wires.get(path)
+        wire = wire_at(path, query) if request.method == "POST" else None
         if request.size > _BODY_CAP:
-            self._refuse(next(iter(self._wires.values())), Failure(413, "too_large", "Request body too large."))
-        elif wire is not None and request.method == "POST":
-            self._exchange = exchange = self._service.begin(wire, request.headers, request.body)
+            self._refuse(wire or CHAT, Failure(413, "too_large", "Request body too large."))
+            return
+        arrival = Arrival(request.method, path, query, request.headers, request.body)
+        if wire is not None:
+            self._exchange = exchange = self._service.begin(wire, arrival)
             if exchange.delay_s > 0:
                 self._timer = self._loop.call_later(exchange.delay_s, self._due)
             else:
                 self._deliver(exchange)
-        elif (reply := self._admin(f"{request.method} {path}", query, request.body)) is not None:
-            self._answer(reply[0], b"content-type: application/json\r\n", reply[1])
+        elif (reply := self._admin(arrival)) is not None:
+            self._answer(reply.status, reply.head(), reply.body)
         else:
             message = f"Unknown request URL: {request.method} {path}. Please check the URL for typos."
-            self._refuse(next(iter(self._wires.values())), Failure(404, "unknown_url", message))
+            self._refuse(refusing_wire(path), Failure(404, "unknown_url", message))
 
     def _refuse(self, wire: Wire, failure: Failure) -> None:
-        self._answer(failure.status, b"content-type: application/json\r\n", wire.error(failure))
+        lines = [("content-type", "application/json"), *wire.headers(0, failure)]
+        head = "".join([f"{name}: {value}\r\n" for name, value in lines]).encode()
+        self._answer(wire.status(failure), head, wire.error(failure))
 
     def _due(self) -> None:
         self._timer = None

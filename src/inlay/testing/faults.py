@@ -211,8 +211,15 @@ def _null_body(draft: Draft) -> None:
 
 @_fault
 def _no_choices(draft: Draft) -> None:
-    """200 with an empty list of choices."""
-    draft.body = b'{"id":"chatcmpl-sim","object":"chat.completion","model":"sim","choices":[],"usage":null}'
+    """200 with an empty list of choices, or of content."""
+    draft.hollow = True
+
+
+@_fault
+def _error_in_200(draft: Draft) -> None:
+    """200 whose body is an error, as gateways and the Responses API give."""
+    message = "The server had an error while processing your request. Sorry!"
+    draft.broken_inside = Failure(500, "server_error", message)
 
 
 @_fault

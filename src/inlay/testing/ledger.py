@@ -31,10 +31,15 @@ class Call:
     `status` is the HTTP status that was sent, 0 while none was. `outcome`: open, answered, abandoned (the client left
     first), broken (a fault broke the connection), cut (the simulator stopped). `prompt_tokens` and the like are what a
     provider would bill, 0 where it bills nothing. `concurrency` is calls in flight at arrival, this one included.
-    `tries` counts admitted calls with the same user message, 0 for one that was refused.
+    `tries` counts admitted calls with the same user message, 0 for one that was refused. `wire` is the API that was
+    asked; `mode` is live or batch, and then `batch` is the batch's id and `custom_id` the line's.
     """
 
     number: int
+    wire: str = ""
+    mode: str = "live"
+    batch: str = ""
+    custom_id: str = ""
     model: str = ""
     user_sha256: str = ""
     system_sha256: str = ""
@@ -46,6 +51,7 @@ class Call:
     outcome: str = "open"
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    written_tokens: int = 0
     completion_tokens: int = 0
     cost_nusd: int = 0
     arrived_at: float = 0.0
@@ -186,7 +192,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.calls = self.open = self.billed_nusd = self.max_concurrency = 0
-        self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
+        self.prompt_tokens = self.cached_tokens = self.written_tokens = self.completion_tokens = 0
         self.status: Counter[int] = Counter()
         self.fault: Counter[str] = Counter()
         self.outcome: Counter[str] = Counter()
@@ -215,6 +221,7 @@ class Tally:
         self.billed_nusd += call.cost_nusd
         self.prompt_tokens += call.prompt_tokens
         self.cached_tokens += call.cached_tokens
+        self.written_tokens += call.written_tokens
         self.completion_tokens += call.completion_tokens
         self.last_end_at = max(self.last_end_at, call.ended_at)
         self.last_end_s = max(self.last_end_s, call.ended_s)
@@ -229,6 +236,7 @@ class Tally:
             "billed_nusd": self.billed_nusd,
             "prompt_tokens": self.prompt_tokens,
             "cached_tokens": self.cached_tokens,
+            "written_tokens": self.written_tokens,
             "completion_tokens": self.completion_tokens,
             "max_concurrency": self.max_concurrency,
             "by_status": {str(status): count for status, count in sorted(self.status.items())},

@@ -11,7 +11,7 @@ import time
 from email.utils import formatdate
 
 from inlay.testing.settings import SimulatorSpec
-from inlay.testing.wire import Failure
+from inlay.testing.wire import Announcing, Failure
 
 _LIES = ("zero", "negative", "day", "text", "past_date", "missing", "remaining_negative")
 
@@ -37,12 +37,23 @@ class Bucket:
         # A whisker of tolerance: 0.1 s x 10/s must make a whole request in floating point too.
         return missing / self.rate if missing > 1e-9 else 0.0
 
-    def headers(self, noun: str) -> list[tuple[str, str]]:
-        """OpenAI's three headers about this bucket."""
+    def headers(self, noun: str, announcing: Announcing) -> list[tuple[str, str]]:
+        """The three headers about this bucket, as that wire writes them."""
+        left = max(0, math.floor(self.level + 1e-9))
+        wait = (self.size - self.level) / self.rate
+        if announcing == "anthropic":
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + math.ceil(wait)))
+            stem, reset = f"anthropic-ratelimit-{noun}-", at
+            return [
+                (f"{stem}limit", f"{self.per_minute:.0f}"),
+                (f"{stem}remaining", f"{left}"),
+                (f"{stem}reset", reset),
+            ]
+        reset = duration(wait) if announcing == "openai" else str(math.ceil(wait))
         return [
             (f"x-ratelimit-limit-{noun}", f"{self.per_minute:.0f}"),
-            (f"x-ratelimit-remaining-{noun}", f"{max(0, math.floor(self.level + 1e-9))}"),
-            (f"x-ratelimit-reset-{noun}", duration((self.size - self.level) / self.rate)),
+            (f"x-ratelimit-remaining-{noun}", f"{left}"),
+            (f"x-ratelimit-reset-{noun}", reset),
         ]
 
 
@@ -85,20 +96,24 @@ class Limits:
         )
         return Failure(429, f"rate_{noun}", message, retry_after_s=wait)
 
-    def headers(self) -> list[tuple[str, str]]:
+    def headers(self, announcing: Announcing = "openai") -> list[tuple[str, str]]:
         """The rate-limit headers of every answer; none where nothing is limited."""
         out: list[tuple[str, str]] = []
+        if announcing == "nothing":
+            return out
         for bucket, noun, _ in self._each(0):
             if bucket is not None and self.spec.announce_limits:
-                out += bucket.headers(noun)
+                out += bucket.headers(noun, announcing)
         if self.spec.lying_headers in ("remaining_negative", "rotate"):
             out = [(name, "-1" if "remaining" in name else value) for name, value in out] or [
                 ("x-ratelimit-remaining-requests", "-1")
             ]
         return out
 
-    def retry_headers(self, retry_after_s: float | None) -> list[tuple[str, str]]:
+    def retry_headers(self, retry_after_s: float | None, announcing: Announcing = "openai") -> list[tuple[str, str]]:
         """What a 429 or 503 says about waiting: the truth, or the lie that was asked for."""
+        if announcing == "nothing":
+            return []
         lie = self.spec.lying_headers
         if lie == "rotate":
             lie = _LIES[self._turn % len(_LIES)]
@@ -107,7 +122,8 @@ class Limits:
             if retry_after_s is None:
                 return []
             millis = math.ceil(retry_after_s * 1000)
-            return [("retry-after", str(math.ceil(retry_after_s))), ("retry-after-ms", str(millis))]
+            seconds = ("retry-after", str(math.ceil(retry_after_s)))
+            return [seconds] if announcing == "anthropic" else [seconds, ("retry-after-ms", str(millis))]
         if lie == "missing":
             return []
         past = formatdate(time.time() - 3600, usegmt=True)

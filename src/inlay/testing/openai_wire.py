@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from inlay.testing.strict import strict_problem
-from inlay.testing.wire import Draft, Failure, Rejected, SimRequest
+from inlay.testing.wire import Announcing, Draft, Failure, Rejected, SimRequest, bearer, text_of
 
 # Failure.kind → (type, code, param) in OpenAI's error object.
 _ERRORS: dict[str, tuple[str, str | None, str | None]] = {
@@ -33,12 +33,13 @@ _ERRORS: dict[str, tuple[str, str | None, str | None]] = {
     "invalid": ("invalid_request_error", None, None),
     "too_large": ("invalid_request_error", "request_too_large", None),
 }
-_SYSTEM_ROLES = ("system", "developer")
+SYSTEM_ROLES = ("system", "developer")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-_SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def _reject(message: str, param: str | None = None, kind: str = "invalid") -> Rejected:
+def reject(message: str, param: str | None = None, kind: str = "invalid") -> Rejected:
+    """A 400 in OpenAI's words."""
     return Rejected(Failure(400, kind, message, param=param))
 
 
@@ -46,43 +47,47 @@ class OpenAIChatWire:
     """Chat completions. `prompt_tokens` includes cached ones, `completion_tokens` includes reasoning."""
 
     name = "openai_chat"
-    path = "/v1/chat/completions"
+    announces: Announcing = "openai"
+    signed = False
 
     def secret(self, headers: Mapping[str, str]) -> str:
         """The bearer token, or Azure's `api-key`."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        return token.strip() if scheme.lower() == "bearer" else headers.get("api-key", "")
+        return bearer(headers) or headers.get("api-key", "")
 
     def parse(self, number: int, body: Any) -> SimRequest:
         """A parsed JSON body as a request. Raises Rejected with OpenAI's own sentence where it has one."""
         if not isinstance(body, dict):
-            raise _reject("We could not parse the JSON body of your request: it must be an object.")
+            raise reject("We could not parse the JSON body of your request: it must be an object.")
         model = body.get("model")
         if not isinstance(model, str) or not model:
-            raise _reject("you must provide a model parameter", "model")
+            raise reject("you must provide a model parameter", "model")
         request = SimRequest(number=number, model=model, system="", user="", body=body)
         self._read_messages(request, body.get("messages"))
         if (wanted := body.get("response_format")) is not None:
             self._read_format(request, wanted)
-        self._read_parameters(request, body)
+        read_parameters(
+            request, body, "max_completion_tokens", body.get("max_completion_tokens", body.get("max_tokens"))
+        )
+        if body.get("n", 1) not in (1, None):
+            raise reject("The simulator gives one choice: leave 'n' out.", "n", "parameter")
         return request
 
     def _read_messages(self, request: SimRequest, messages: Any) -> None:
         if messages is None:
-            raise _reject("Missing required parameter: 'messages'.", "messages")
+            raise reject("Missing required parameter: 'messages'.", "messages")
         if not isinstance(messages, list) or not messages:
-            raise _reject("Invalid 'messages': expected an array of at least one message.", "messages")
+            raise reject("Invalid 'messages': expected an array of at least one message.", "messages")
         system: list[str] = []
         user: list[str] = []
         for index, message in enumerate(messages):
             role = message.get("role") if isinstance(message, dict) else None
             if role not in _ROLES:
-                raise _reject(f"Invalid value for 'messages[{index}].role'; one of {_ROLES}.", f"messages[{index}]")
+                raise reject(f"Invalid value for 'messages[{index}].role'; one of {_ROLES}.", f"messages[{index}]")
             text = _text(message.get("content"), index, role)
             request.chars += len(text)
             if role == "user":
                 user.append(text)
-            elif role in _SYSTEM_ROLES:
+            elif role in SYSTEM_ROLES:
                 system.append(text)
         request.system = "\n".join(system)
         request.user = "\n".join(user)
@@ -95,82 +100,52 @@ class OpenAIChatWire:
             request.wants_json = True
             return
         if kind != "json_schema":
-            raise _reject(
+            raise reject(
                 f"Invalid value: {kind!r}. Supported values are: 'json_object', 'json_schema', and 'text'.",
                 "response_format.type",
             )
         inner = wanted.get("json_schema")
         if not isinstance(inner, dict):
-            raise _reject("Missing required parameter: 'response_format.json_schema'.", "response_format.json_schema")
+            raise reject("Missing required parameter: 'response_format.json_schema'.", "response_format.json_schema")
         name, schema = inner.get("name"), inner.get("schema")
-        if not isinstance(name, str) or not _SCHEMA_NAME.fullmatch(name):
-            raise _reject(
+        if not isinstance(name, str) or not SCHEMA_NAME.fullmatch(name):
+            raise reject(
                 "Invalid 'response_format.json_schema.name': expected 1 to 64 of [A-Za-z0-9_-].",
                 "response_format.json_schema.name",
             )
         if not isinstance(schema, dict):
-            raise _reject(
+            raise reject(
                 "Missing required parameter: 'response_format.json_schema.schema'.",
                 "response_format.json_schema.schema",
             )
         request.wants_json = True
         request.schema, request.schema_name, request.strict = schema, name, inner.get("strict") is True
 
-    def _read_parameters(self, request: SimRequest, body: Mapping[str, Any]) -> None:
-        cap = body.get("max_completion_tokens", body.get("max_tokens"))
-        if cap is not None:
-            if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
-                raise _reject("Invalid 'max_completion_tokens': expected an integer >= 1.", "max_completion_tokens")
-            request.max_output_tokens = cap
-        temperature = body.get("temperature")
-        if temperature is not None and (
-            isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not 0 <= temperature <= 2
-        ):
-            raise _reject("Invalid 'temperature': expected a number from 0 to 2.", "temperature")
-        if body.get("stream"):
-            raise _reject("The simulator does not stream.", "stream", "parameter")
-        if body.get("n", 1) not in (1, None):
-            raise _reject("The simulator gives one choice: leave 'n' out.", "n", "parameter")
-
     def check_schema(self, request: SimRequest) -> Failure | None:
         """The strict subset's verdict, in OpenAI's sentence; None for a schema that is fine or not strict."""
-        if request.schema is None or not request.strict:
-            return None
-        problem = strict_problem(request.schema)
-        if problem is None:
-            return None
-        context, reason = problem
-        place = "(" + ", ".join(repr(part) for part in context) + ("," if len(context) == 1 else "") + ")"
-        message = f"Invalid schema for response_format '{request.schema_name}': In context={place}, {reason}"
-        return Failure(400, "schema", message)
+        return strict_failure(request, "response_format")
 
     def completion(self, draft: Draft, *, created: int) -> bytes:
         """The body of a 200."""
         request = draft.request
+        if draft.broken_inside is not None:
+            return openai_error(draft.broken_inside)
         return orjson.dumps(
             {
                 "id": f"chatcmpl-sim{request.number:08d}",
                 "object": "chat.completion",
                 "created": created,
                 "model": request.model,
-                "choices": [
-                    {
-                        "index": 0,
-                        "message": {
-                            "role": "assistant",
-                            "content": draft.content,
-                            "refusal": draft.refusal,
-                            "annotations": [],
-                        },
-                        "logprobs": None,
-                        "finish_reason": draft.finish,
-                    }
-                ],
+                "choices": [] if draft.hollow else [self.choice(draft)],
                 "usage": {
                     "prompt_tokens": draft.prompt_tokens,
                     "completion_tokens": draft.completion_tokens,
                     "total_tokens": draft.prompt_tokens + draft.completion_tokens,
-                    "prompt_tokens_details": {"cached_tokens": draft.cached_tokens, "audio_tokens": 0},
+                    "prompt_tokens_details": {
+                        "cached_tokens": draft.cached_tokens,
+                        "cache_write_tokens": draft.written_tokens,
+                        "audio_tokens": 0,
+                    },
                     "completion_tokens_details": {
                         "reasoning_tokens": draft.reasoning_tokens,
                         "audio_tokens": 0,
@@ -183,22 +158,60 @@ class OpenAIChatWire:
             }
         )
 
+    def choice(self, draft: Draft) -> dict[str, Any]:
+        """The only choice of a completion."""
+        message = {"role": "assistant", "content": draft.content, "refusal": draft.refusal, "annotations": []}
+        return {"index": 0, "message": message, "logprobs": None, "finish_reason": draft.finish}
+
+    def status(self, failure: Failure) -> int:
+        """As it is: the neutral statuses are OpenAI's."""
+        return failure.status
+
     def error(self, failure: Failure) -> bytes:
-        """OpenAI's error object; a filtered prompt carries Azure's `innererror` too."""
-        kind, code, param = _ERRORS[failure.kind]
-        error: dict[str, Any] = {
-            "message": failure.message,
-            "type": kind,
-            "param": failure.param or param,
-            "code": code,
+        """OpenAI's error object."""
+        return openai_error(failure)
+
+    def headers(self, number: int, failure: Failure | None) -> list[tuple[str, str]]:
+        """The request's id."""
+        return [("x-request-id", f"req_sim{number:08d}")]
+
+
+def openai_error(failure: Failure) -> bytes:
+    """OpenAI's error object; a filtered prompt carries Azure's `innererror` too."""
+    kind, code, param = _ERRORS[failure.kind]
+    error: dict[str, Any] = {"message": failure.message, "type": kind, "param": failure.param or param, "code": code}
+    if failure.kind == "content_filter":
+        error["status"] = failure.status
+        error["innererror"] = {
+            "code": "ResponsibleAIPolicyViolation",
+            "content_filter_result": {"violence": {"filtered": True, "severity": "high"}},
         }
-        if failure.kind == "content_filter":
-            error["status"] = failure.status
-            error["innererror"] = {
-                "code": "ResponsibleAIPolicyViolation",
-                "content_filter_result": {"violence": {"filtered": True, "severity": "high"}},
-            }
-        return orjson.dumps({"error": error})
+    return orjson.dumps({"error": error})
+
+
+def strict_failure(request: SimRequest, where: str) -> Failure | None:
+    """The strict subset's verdict in OpenAI's sentence, `where` being the parameter; None if fine or not strict."""
+    if request.schema is None or not request.strict or (problem := strict_problem(request.schema)) is None:
+        return None
+    context, reason = problem
+    place = "(" + ", ".join(repr(part) for part in context) + ("," if len(context) == 1 else "") + ")"
+    message = f"Invalid schema for {where} '{request.schema_name}': In context={place}, {reason}"
+    return Failure(400, "schema", message, param=where)
+
+
+def read_parameters(request: SimRequest, body: Mapping[str, Any], cap_name: str, cap: Any) -> None:
+    """The cap on output, the temperature, and what the simulator does not do. Raises Rejected."""
+    if cap is not None:
+        if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
+            raise reject(f"Invalid '{cap_name}': expected an integer >= 1.", cap_name)
+        request.max_output_tokens = cap
+    temperature = body.get("temperature")
+    if temperature is not None and (
+        isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not 0 <= temperature <= 2
+    ):
+        raise reject("Invalid 'temperature': expected a number from 0 to 2.", "temperature")
+    if body.get("stream"):
+        raise reject("The simulator does not stream.", "stream", "parameter")
 
 
 def _text(content: Any, index: int, role: str) -> str:
@@ -206,12 +219,9 @@ def _text(content: Any, index: int, role: str) -> str:
         return content
     if content is None and role in ("assistant", "function"):
         return ""
-    if isinstance(content, list):
-        parts = [part.get("text") if isinstance(part, dict) else None for part in content]
-        texts = [part for part in parts if isinstance(part, str)]
-        if len(texts) == len(parts):
-            return "".join(texts)
-    raise _reject(
+    if (text := text_of(content)) is not None:
+        return text
+    raise reject(
         f"Invalid type for 'messages[{index}].content': expected a string or an array of text parts.",
         f"messages[{index}].content",
     )

@@ -23,12 +23,15 @@ from inlay.testing.answers import SchemaUnusable, answer_by_schema, mix, quote
 from inlay.testing.faults import FAULTS, context_failure
 from inlay.testing.ledger import Call, Recorder, sha256_of
 from inlay.testing.limits import Limits
+from inlay.testing.meaning import may_be_absent, meant, without_absent
+from inlay.testing.prompt_cache import PromptCache
 from inlay.testing.settings import FaultRule, LatencySpec, SimulatorSpec, cost_nusd
-from inlay.testing.wire import Draft, Failure, Rejected, SimRequest, Wire, tokens_of
+from inlay.testing.sigv4 import is_signed, signature_problem
+from inlay.testing.wire import Arrival, Draft, Failure, Rejected, SimRequest, Wire, tokens_of
 
+NOTHING = (0, 0, 0, 0, 0)
+_FREE = (0, 0, 0, None)
 Answer: TypeAlias = Callable[[SimRequest], "Mapping[str, Any] | str"]
-
-_CACHE_FROM, _CACHE_STEP = 1_024, 128  # tokens: the shortest cached prefix, and its granularity
 
 
 @dataclass(slots=True)
@@ -40,7 +43,7 @@ class Exchange:
     head: bytes
     body: bytes
     delay_s: float
-    bill: tuple[int, int, int, int]  # prompt, cached, completion tokens and nano-dollars, if it is billed
+    bill: tuple[int, int, int, int, int]  # prompt, cached, written, completion tokens and nano-dollars, if billed
 
 
 @dataclass(slots=True)
@@ -70,7 +73,7 @@ class Service:
         self.in_flight = 0
         self._tries: dict[str, int] = {}
         self._system_sha: dict[str, str] = {}
-        self._prefixes: set[str] = set()
+        self._cache = PromptCache()
         self._first_s: float | None = None
         self.configure(spec)
 
@@ -93,6 +96,7 @@ class Service:
         self._table = [(re.compile(pattern), _content(answer)) for pattern, answer in spec.table.items()]
         self._key = None if spec.key_pattern is None else re.compile(spec.key_pattern)
         self._secrets = None if spec.api_keys is None else {key.get_secret_value() for key in spec.api_keys}
+        self._aws = None if spec.aws_keys is None else {k: v.get_secret_value() for k, v in spec.aws_keys.items()}
         self._rates = {model: price.rates() for model, price in spec.prices.items()}
         self._schemas: dict[bytes, _SchemaUse] = {}
 
@@ -100,7 +104,7 @@ class Service:
         """Forget finished calls, tries, cached prefixes and the clock of the fault windows; buckets are full again."""
         self.recorder.clear()
         self._tries.clear()
-        self._prefixes.clear()
+        self._cache.clear()
         self._first_s = None
         if not self.in_flight:
             self.number = 0  # else count on: a number names one call
@@ -108,7 +112,7 @@ class Service:
 
     # one call
 
-    def begin(self, wire: Wire, headers: Mapping[str, str], body: bytes) -> Exchange:
+    def begin(self, wire: Wire, arrival: Arrival) -> Exchange:
         """Take up one call: enter it, decide on its reply, price it. `end` must follow, whatever happens."""
         now = time.monotonic()
         if self._first_s is None:
@@ -117,12 +121,18 @@ class Service:
         self.in_flight += 1
         draft = Draft(SimRequest(number=self.number, model="", system="", user=""))
         try:
-            self._take_up(wire, headers, body, draft, now)
+            self._take_up(wire, arrival, draft, now)
         except Rejected as rejected:
             draft.failure = rejected.failure
+        call = self._entry(wire, draft, now)
+        self.recorder.opened(call)
+        return self._reply(wire, call, draft, now)
+
+    def _entry(self, wire: Wire, draft: Draft, now: float) -> Call:
         request = draft.request
         call = Call(
-            number=self.number,
+            number=request.number,
+            wire=wire.name,
             model=request.model,
             user_sha256=request.user_sha256,
             system_sha256=self._sha_of_system(request.system) if request.user_sha256 else "",
@@ -135,8 +145,7 @@ class Service:
         )
         if self.spec.keep_messages:
             call.system, call.user = request.system, request.user
-        self.recorder.opened(call)
-        return self._reply(wire, call, draft)
+        return call
 
     def end(self, exchange: Exchange, outcome: str, *, status: int = 0) -> None:
         """Close a call's entry: what was sent, and what it costs. To be called before the last bytes are."""
@@ -145,23 +154,49 @@ class Service:
         call.outcome, call.status = outcome, status
         call.ended_at, call.ended_s = time.time(), time.monotonic()
         if outcome == "answered" or self.spec.bill_abandoned:
-            call.prompt_tokens, call.cached_tokens, call.completion_tokens, call.cost_nusd = exchange.bill
+            book(call, exchange.bill)
         self.recorder.closed(call)
 
-    def _take_up(self, wire: Wire, headers: Mapping[str, str], body: bytes, draft: Draft, now: float) -> None:
-        spec = self.spec
-        if self._secrets is not None and wire.secret(headers) not in self._secrets:
-            raise Rejected(Failure(401, "authentication", "Incorrect API key provided."))
+    def _take_up(self, wire: Wire, arrival: Arrival, draft: Draft, now: float) -> None:
+        if (refused := self.refused(arrival, wire)) is not None:
+            raise Rejected(refused)
         try:
-            parsed = orjson.loads(body)
+            parsed = orjson.loads(arrival.body)
         except orjson.JSONDecodeError:
             message = "We could not parse the JSON body of your request."
             raise Rejected(Failure(400, "invalid", message)) from None
+        use = self._understood(wire, parsed, draft)
+        if draft.failure is not None:
+            return
+        spec, request = self.spec, draft.request
+        asked = request.prompt_tokens + (request.max_output_tokens or 0)
+        if (refused := self._limits.admit(request.model, asked, now)) is not None:
+            raise Rejected(refused)
+        if spec.max_concurrency is not None and self.in_flight > spec.max_concurrency:
+            FAULTS["http_503"].apply(draft)
+            return
+        self._answer_it(draft, use, now)
+
+    def refused(self, arrival: Arrival, wire: Wire) -> Failure | None:
+        """What is wrong with the key or the signature that a request carries."""
+        if wire.signed and is_signed(arrival.headers):
+            if self._aws is None and self._secrets is not None:
+                return Failure(401, "authentication", "The security token included in the request is invalid.")
+            return signature_problem(arrival, self._aws)
+        if self._secrets is None and not (wire.signed and self._aws is not None):
+            return None
+        if self._secrets is not None and wire.secret(arrival.headers) in self._secrets:
+            return None
+        return Failure(401, "authentication", "Incorrect API key provided.")
+
+    def _understood(self, wire: Wire, parsed: Any, draft: Draft) -> _SchemaUse | None:
+        """Read a request and hold it to what the model takes, before any limit."""
+        spec = self.spec
         request = draft.request = wire.parse(self.number, parsed)
         request.user_sha256 = sha256_of(request.user)
         if spec.models is not None and request.model not in spec.models:
             FAULTS["http_404"].apply(draft)
-            return
+            return None
         for name in spec.reject_parameters:
             if name in parsed:
                 message = f"Unsupported parameter: '{name}' is not supported with this model."
@@ -174,12 +209,10 @@ class Service:
         request.prompt_tokens = draft.prompt_tokens = tokens_of(request.chars)
         if spec.context_tokens is not None and request.prompt_tokens > spec.context_tokens:
             raise Rejected(context_failure(spec.context_tokens, request.prompt_tokens))
-        asked = request.prompt_tokens + (request.max_output_tokens or 0)
-        if (refused := self._limits.admit(request.model, asked, now)) is not None:
-            raise Rejected(refused)
-        if spec.max_concurrency is not None and self.in_flight > spec.max_concurrency:
-            FAULTS["http_503"].apply(draft)
-            return
+        return use
+
+    def _answer_it(self, draft: Draft, use: _SchemaUse | None, now: float) -> None:
+        request = draft.request
         request.tries = self._tries[request.user_sha256] = self._tries.get(request.user_sha256, 0) + 1
         self._say(draft, use)
         self._spoil(draft, now)
@@ -193,7 +226,8 @@ class Service:
         if room is not None and tokens_of(len(draft.content)) > room:
             draft.content, draft.finish = draft.content[: room * 4], "length"
         if self.spec.prompt_cache:
-            draft.cached_tokens = self._cached_tokens(request)
+            writes = (self._rates.get(request.model) or self._rates.get("*", _FREE))[3] is not None
+            draft.cached_tokens, draft.written_tokens = self._cache.use(request, time.monotonic(), writes=writes)
         self._count(draft)
 
     def _answered(self, request: SimRequest, use: _SchemaUse | None) -> str:
@@ -250,25 +284,38 @@ class Service:
 
     # pieces
 
-    def _reply(self, wire: Wire, call: Call, draft: Draft) -> Exchange:
+    def _reply(self, wire: Wire, call: Call, draft: Draft, now: float) -> Exchange:
         failure = draft.failure
-        headers = [("x-request-id", f"req_sim{call.number:08d}"), *self._limits.headers(), *draft.headers]
+        limits = self._limits
+        headers = [*wire.headers(call.number, failure), *limits.headers(wire.announces), *draft.headers]
+        body = self.rendered(wire, draft, created=int(call.arrived_at))
         if failure is not None:
-            draft.status, body = failure.status, wire.error(failure)
-            headers += self._limits.retry_headers(failure.retry_after_s)
-        elif draft.body is not None:
-            body = draft.body
-        else:
-            body = wire.completion(draft, created=int(call.arrived_at))
-            if draft.edit is not None:
-                body = draft.edit(body)
+            headers += limits.retry_headers(failure.retry_after_s, wire.announces)
         head = f"content-type: {draft.content_type}\r\n" + "".join([f"{name}: {value}\r\n" for name, value in headers])
         if draft.status != 200:
-            return Exchange(call, draft, head.encode(), body, self.spec.error_latency_s, (0, 0, 0, 0))
-        rates = self._rates.get(call.model) or self._rates.get("*") or self.spec.price_of(call.model).rates()
-        prompt, cached, completion = draft.prompt_tokens, draft.cached_tokens, draft.completion_tokens
-        bill = (prompt, cached, completion, cost_nusd(rates, prompt, cached, completion))
-        return Exchange(call, draft, head.encode(), body, self._latency(completion), bill)
+            return Exchange(call, draft, head.encode(), body, self.spec.error_latency_s, NOTHING)
+        delay = self._latency(draft.completion_tokens)
+        if self.spec.prompt_cache:
+            self._cache.keep(draft.request, now + delay)  # readable once the answer begins
+        return Exchange(call, draft, head.encode(), body, delay, self.bill_of(draft))
+
+    def rendered(self, wire: Wire, draft: Draft, *, created: int) -> bytes:
+        """The body of a reply; sets the draft's status where it is an error."""
+        if draft.failure is not None:
+            draft.status = wire.status(draft.failure)
+            return wire.error(draft.failure)
+        if draft.body is not None:
+            return draft.body
+        body = wire.completion(draft, created=created)
+        return body if draft.edit is None else draft.edit(body)
+
+    def bill_of(self, draft: Draft, *, share: float = 1.0) -> tuple[int, int, int, int, int]:
+        """Prompt, cached, written and completion tokens, and the nano-dollars that a provider charges for them."""
+        model = draft.request.model
+        rates = self._rates.get(model) or self._rates.get("*") or self.spec.price_of(model).rates()
+        tokens = draft.prompt_tokens, draft.cached_tokens, draft.completion_tokens
+        cost = cost_nusd(rates, *tokens, written=draft.written_tokens, share=share)
+        return draft.prompt_tokens, draft.cached_tokens, draft.written_tokens, draft.completion_tokens, cost
 
     def _schema_use(self, wire: Wire, request: SimRequest) -> _SchemaUse | None:
         if request.schema is None:
@@ -277,8 +324,11 @@ class Service:
         use = self._schemas.get(raw)
         if use is None:
             problem = wire.check_schema(request) if self.spec.check_schema else None
-            chars = len(orjson.dumps(request.schema).decode())
-            answer = answer_by_schema(request.schema, null_share=self.spec.null_share)
+            schema = meant(request.schema)
+            chars = len(orjson.dumps(schema).decode())
+            given = request.schema
+            finish = (lambda value: without_absent(value, given)) if may_be_absent(given) else None
+            answer = answer_by_schema(schema, null_share=self.spec.null_share, finish=finish)
             use = _SchemaUse(chars, problem, answer)
             if len(self._schemas) >= 1_000:
                 self._schemas.clear()  # a client with a schema of its own for each call must not fill the memory
@@ -299,15 +349,10 @@ class Service:
             return ""
         return (found.group(1) if found.re.groups else found.group()) or ""
 
-    def _cached_tokens(self, request: SimRequest) -> int:
-        tokens = tokens_of(len(request.system))
-        if tokens < _CACHE_FROM:
-            return 0
-        prefix = f"{request.model}\n{self._sha_of_system(request.system)}"
-        if prefix in self._prefixes:
-            return min(tokens, request.prompt_tokens) // _CACHE_STEP * _CACHE_STEP
-        self._prefixes.add(prefix)
-        return 0
+
+def book(call: Call, bill: tuple[int, int, int, int, int]) -> None:
+    """Enter what a call is billed."""
+    call.prompt_tokens, call.cached_tokens, call.written_tokens, call.completion_tokens, call.cost_nusd = bill
 
 
 def _content(answer: Mapping[str, Any] | str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -18,6 +18,9 @@ from inlay.errors import SpecError
 from inlay.testing.faults import FAULTS
 
 LyingHeaders = Literal["zero", "negative", "day", "text", "past_date", "missing", "remaining_negative", "rotate"]
+
+
+Rates: TypeAlias = tuple[int, int, int, int | None]
 
 
 class _Frozen(BaseModel):
@@ -55,16 +58,22 @@ class LatencySpec(_Frozen):
 
 
 class Price(_Frozen):
-    """What a model costs, in US dollars per million tokens. Cached input costs as much as input unless given."""
+    """What a model costs, in US dollars per million tokens.
+
+    Input that is read from the prompt cache or written to it costs as much as input unless given. A wire that caches
+    without marks tells of written tokens only where they have a price of their own.
+    """
 
     input_per_million: float = Field(default=0.10, ge=0)
     output_per_million: float = Field(default=0.50, ge=0)
     cached_input_per_million: float | None = Field(default=None, ge=0)
+    cache_write_per_million: float | None = Field(default=None, ge=0)
 
-    def rates(self) -> tuple[int, int, int]:
-        """Exact micro-nano-dollars a token (1e-15 USD): input, cached input, output."""
+    def rates(self) -> Rates:
+        """Exact micro-nano-dollars a token (1e-15 USD): input, cached input, output, and written input or None."""
         cached = self.input_per_million if self.cached_input_per_million is None else self.cached_input_per_million
-        return _rate(self.input_per_million), _rate(cached), _rate(self.output_per_million)
+        written = None if self.cache_write_per_million is None else _rate(self.cache_write_per_million)
+        return _rate(self.input_per_million), _rate(cached), _rate(self.output_per_million), written
 
 
 def _rate(per_million: float) -> int:
@@ -72,10 +81,15 @@ def _rate(per_million: float) -> int:
     return int(Decimal(str(per_million)) * 10**9)
 
 
-def cost_nusd(rates: tuple[int, int, int], prompt: int, cached: int, completion: int) -> int:
-    """The price of one call in whole nano-dollars, rounded up once; `prompt` includes `cached`."""
-    total = (prompt - cached) * rates[0] + cached * rates[1] + completion * rates[2]
-    return -(-total // 1_000_000)
+def cost_nusd(rates: Rates, prompt: int, cached: int, completion: int, *, written: int = 0, share: float = 1.0) -> int:
+    """The price of one call in whole nano-dollars, rounded up once; `prompt` includes `cached` and `written`.
+
+    `share` is the part of the price that is charged: 0.5 in a batch.
+    """
+    fresh = prompt - cached - written
+    total = fresh * rates[0] + cached * rates[1] + completion * rates[2]
+    total += written * (rates[0] if rates[3] is None else rates[3])
+    return -(-total * round(share * 1_000_000) // 1_000_000_000_000)
 
 
 class FaultRule(_Frozen):
@@ -119,7 +133,9 @@ class SimulatorSpec(_Frozen):
     `prices` maps model to Price, "*" is every other. `bill_abandoned`: whether a provider charges for a call whose
     client left before the answer, or whose connection broke (generation goes on). `table` maps a regular expression,
     searched in the user message, to the answer; the first that is found answers, the schema otherwise.
-    `prompt_cache` bills a repeated system message of 1,024 tokens or more as cached, in steps of 128.
+    `prompt_cache` bills a repeated beginning of 1,024 tokens or more (system, then user) as cached: in steps of 128
+    where the wire caches by itself, up to the client's marks where it wants marks.
+    `aws_keys` maps access keys to secret keys: signatures are then verified.
     """
 
     seed: int = 0
@@ -142,6 +158,7 @@ class SimulatorSpec(_Frozen):
     prompt_cache: bool = False
     bill_abandoned: bool = True
     api_keys: frozenset[SecretStr] | None = None
+    aws_keys: dict[str, SecretStr] | None = None
     models: tuple[str, ...] | None = None
     context_tokens: int | None = Field(default=None, ge=1)
     reject_parameters: tuple[str, ...] = ()
@@ -191,13 +208,14 @@ class SimulatorSpec(_Frozen):
         return self.of({**present, **changes})
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, without the keys: `api_keys` appears nowhere."""
-        return self.model_dump(mode="json", exclude={"api_keys"})
+        """Plain JSON values, without the keys: `api_keys` and `aws_keys` appear nowhere."""
+        return self.model_dump(mode="json", exclude={"api_keys", "aws_keys"})
 
     def with_keys_json(self) -> dict[str, Any]:
         """Plain JSON values with the keys in clear, for the pipe to a process of our own; never print it."""
         keys = None if self.api_keys is None else sorted(key.get_secret_value() for key in self.api_keys)
-        return {**self.to_json(), "api_keys": keys}
+        aws = None if self.aws_keys is None else {name: key.get_secret_value() for name, key in self.aws_keys.items()}
+        return {**self.to_json(), "api_keys": keys, "aws_keys": aws}
 
 
 def _compiled(pattern: str) -> str:

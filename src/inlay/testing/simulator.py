@@ -23,16 +23,15 @@ import orjson
 
 from inlay.errors import InlayError, SpecError
 from inlay.testing.ledger import Ledger
-from inlay.testing.openai_wire import OpenAIChatWire
+from inlay.testing.routes import ENDPOINTS
 from inlay.testing.service import Answer, Service
 from inlay.testing.settings import SimulatorSpec
-from inlay.testing.wire import Wire
+from inlay.testing.wire import Arrival
 
 if TYPE_CHECKING:
-    from inlay.testing.connection import Connection
+    from inlay.testing.connection import Connection, Reply
 
 T = TypeVar("T")
-WIRES: tuple[Wire, ...] = (OpenAIChatWire(),)
 _START_S = 10.0
 
 
@@ -41,7 +40,6 @@ class Server:
 
     def __init__(self, service: Service, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.service = service
-        self.wires = {wire.path: wire for wire in WIRES}
         self._host = host
         self._port = port
         self._server: asyncio.Server | None = None
@@ -58,7 +56,7 @@ class Server:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: Connection(self.service, self.wires, self._admin, self._alive, loop),
+                lambda: Connection(self.service, self._other, self._alive, loop),
                 self._host,
                 self._port,
                 backlog=4096,
@@ -87,6 +85,13 @@ class Server:
             await asyncio.sleep(0)  # aborted transports say so in the next turns of the loop
         self._server = None
         self.service.recorder.close()
+
+    def _other(self, arrival: Arrival) -> Reply | None:
+        """What is no call: the books, the settings, the list of models."""
+        from inlay.testing.connection import Reply
+
+        found = self._admin(f"{arrival.method} {arrival.path}", arrival.query, arrival.body)
+        return None if found is None else Reply(*found)
 
     def _admin(self, route: str, query: str, body: bytes) -> tuple[int, bytes] | None:
         service = self.service
@@ -211,6 +216,11 @@ class Simulator:
         """Forget finished calls, tries and the clock of the fault windows; buckets are full again."""
         self._on_loop(self._running().clear)
 
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """What to declare as the endpoint, by provider: openai, compatible, azure, anthropic, bedrock, s3."""
+        return endpoints_at(self.endpoint)
+
     def _running(self) -> Service:
         if self._service is None:
             raise SpecError("the simulator has not been started", remedy="use it in a `with`, or call start()")
@@ -247,6 +257,12 @@ class Simulator:
         started.set_result(endpoint)
         await self._stopping.wait()
         await server.stop()
+
+
+def endpoints_at(endpoint: str) -> dict[str, str]:
+    """The endpoints of every provider on the simulator whose own endpoint is this one."""
+    origin = endpoint.removesuffix("/v1")
+    return {name: origin + path for name, path in ENDPOINTS.items()}
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

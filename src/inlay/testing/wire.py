@@ -1,21 +1,35 @@
 """What a provider's wire looks like from the server's side, and the values that pass between wire, faults and service.
 
-A `Wire` reads a request body into a `SimRequest` and writes completions and errors in its provider's own shape;
-everything else (answers, limits, faults, ledger) is the same for all wires. What stays true: a fault speaks of
-`Failure.kind` and `Draft.content`, never of one provider's JSON, so that each wire gets each fault for nothing.
+An `Arrival` is what reached a socket. A `Wire` reads a request body into a `SimRequest` and writes completions and
+errors in its provider's own shape; everything else (answers, limits, faults, ledger) is the same for all wires. What
+stays true: a fault speaks of `Failure.kind` and `Draft.content`, never of one provider's JSON, so that each wire gets
+each fault for nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import orjson
 
+# How a wire tells of its rate limits: OpenAI's headers, Azure's with plain seconds, Anthropic's with times, or none.
+Announcing: TypeAlias = Literal["openai", "azure", "anthropic", "nothing"]
 Delivery = Literal[
     "whole", "never", "reset", "hang_up", "slow_headers", "dribble", "stall_mid_body", "reset_mid_body", "garbage_chunk"
 ]
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One HTTP request, whole. `path` and `query` are as they were sent (escapes kept), header names in lower case."""
+
+    method: str = ""
+    path: str = ""
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 @dataclass(slots=True)
@@ -23,7 +37,9 @@ class SimRequest:
     """One request as the answer function sees it. Counted tokens are ceil(characters / 4).
 
     `number` counts the calls from 1; `tries` counts the admitted calls with this very user message, this one included.
-    `schema` is the JSON Schema that was asked for, None without one. `body` is the parsed request.
+    `schema` is the JSON Schema that was asked for, None without one. `body` is the parsed request. `cache_marks` are
+    the texts up to each mark for the prompt cache, None on a wire that caches without marks. `tool` is the name of a
+    tool that must be called, whose input is then the answer.
     """
 
     number: int
@@ -39,6 +55,8 @@ class SimRequest:
     prompt_tokens: int = 0
     tries: int = 0
     user_sha256: str = ""
+    cache_marks: tuple[str, ...] | None = None
+    tool: str = ""
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -66,7 +84,9 @@ class Draft:
     """The answer to one call while it is being made; a fault changes it before the wire renders it.
 
     `content` is what the model says (None for nothing), `finish` why it stopped. `failure` makes it an error. `body`
-    replaces the rendered body, `edit` changes it after rendering, `delivery` is how the bytes then travel.
+    replaces the rendered body, `edit` changes it after rendering, `delivery` is how the bytes then travel. `hollow`
+    makes it an answer with nothing in it, `broken_inside` an error inside a 200. `prompt_tokens` includes those that
+    were read from the prompt cache (`cached_tokens`) and written to it (`written_tokens`).
     """
 
     request: SimRequest
@@ -80,10 +100,13 @@ class Draft:
     content_type: str = "application/json"
     headers: list[tuple[str, str]] = field(default_factory=list)
     delivery: Delivery = "whole"
+    hollow: bool = False
+    broken_inside: Failure | None = None
     fault: str = ""
     retry_after_s: float = 1.0
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    written_tokens: int = 0
     completion_tokens: int = 0
     reasoning_tokens: int = 0
 
@@ -99,7 +122,8 @@ class Wire(Protocol):
     """The server side of one provider's wire. Pure: no I/O, no clock."""
 
     name: str
-    path: str
+    announces: Announcing
+    signed: bool  # whether AWS signatures are taken beside bearer keys
 
     def secret(self, headers: Mapping[str, str]) -> str:
         """The API key that the request carries, or an empty text. Header names are in lower case."""
@@ -117,11 +141,40 @@ class Wire(Protocol):
         """The body of a 200."""
         ...
 
+    def status(self, failure: Failure) -> int:
+        """The HTTP status under which this provider reports such a failure."""
+        ...
+
     def error(self, failure: Failure) -> bytes:
         """The body of an error."""
+        ...
+
+    def headers(self, number: int, failure: Failure | None) -> list[tuple[str, str]]:
+        """The headers of every answer: the request's id, and what an error says of itself."""
         ...
 
 
 def tokens_of(chars: int) -> int:
     """Tokens of so many characters: a quarter, rounded up."""
     return (chars + 3) // 4
+
+
+def bearer(headers: Mapping[str, str]) -> str:
+    """The bearer token, or an empty text."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def text_of(content: Any, kinds: tuple[str, ...] = ("text",)) -> str | None:
+    """Content as one text: a string, or a list of text parts put together; None for anything else."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    texts: list[str] = []
+    for part in content:
+        text = part.get("text") if isinstance(part, dict) and part.get("type", kinds[0]) in kinds else None
+        if not isinstance(text, str):
+            return None
+        texts.append(text)
+    return "".join(texts)

@@ -31,7 +31,7 @@ SCHEMA = {
     "required": ["sentiment", "stars", "nulls"],
     "properties": {
         "sentiment": WRAPPED,
-        "stars": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 5}, {"type": "null"}]},
+        "stars": {"type": ["integer", "null"], "minimum": 1, "maximum": 5},
         "nulls": {
             "type": "array",
             "items": {

@@ -85,6 +85,12 @@ def test_no_choices(client):
     assert spoilt(client, "no_choices")[0].json["choices"] == []
 
 
+def test_an_error_inside_a_200(client):
+    answer, books = spoilt(client, "error_in_200")
+    assert (answer.status, answer.json["error"]["type"]) == (200, "server_error")
+    assert books.billed_nusd > 0
+
+
 def test_bytes_and_surrogates(client):
     data = spoilt(client, "bad_utf8")[0].data
     with pytest.raises(UnicodeDecodeError):
@@ -207,7 +213,15 @@ def test_every_fault_is_tested_and_says_what_it_does():
     others = {"redirect", "empty_200", "null_body", "html_200", "no_choices", "bad_utf8", "lone_surrogate"}
     others |= {"lone_surrogate_outer", "malformed", "truncated", "fenced", "reasoning_prefix", "two_objects"}
     others |= {"filtered", "wrapped", "wrong_schema", "missing_key", "extra_key", "enum_case", "flattened", "nan"}
-    others |= {"duplicate_keys", "deep_nesting", "huge_body", "empty_content", "null_content", "refusal"}
+    others |= {
+        "duplicate_keys",
+        "deep_nesting",
+        "huge_body",
+        "empty_content",
+        "null_content",
+        "refusal",
+        "error_in_200",
+    }
     assert set(FAULTS) == set(ERRORS) | TRANSPORT | others
     for name, fault in FAULTS.items():
         assert fault.name == name
