@@ -106,7 +106,7 @@ class BatchLane:
                 attempt_id=ask.attempt_id,
                 fingerprint=ask.fingerprint,
                 pass_id=part.ref.pass_id,
-                recipe_id=part.ref.recipe_id,
+                recipe_id=part.answer_recipe_id,
                 input=ask.input,
                 cells=(),
                 names=ask.names,

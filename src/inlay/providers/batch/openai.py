@@ -218,6 +218,21 @@ class AzureBatch(OpenAIBatch):
     most_requests: ClassVar[int] = 100_000
     provider: ClassVar[str] = "azure"
 
+    def __init__(self, endpoint: str, region: str, storage: Storage, dialect: object) -> None:
+        super().__init__(getattr(dialect, "base", None) or endpoint, region, storage, dialect)
+        version = getattr(dialect, "api_version", None)
+        if version:
+            self._query = f"?api-version={quote(version, safe='')}"
+        if not self._base.endswith(("/v1", "/openai")):
+            self._base += "/openai"
+
+    def url(self, request: HttpRequest) -> str:
+        path = urlsplit(request.url).path
+        at = path.rfind("/v1/")
+        if at >= 0:
+            return path[at:]
+        return "/chat/completions" if path.endswith("/chat/completions") else "/" + path.rpartition("/")[2]
+
 
 def _told(errors: Any) -> tuple[str, str]:
     """(sentence, code) of the first of a failed batch's errors."""
