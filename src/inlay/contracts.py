@@ -293,6 +293,10 @@ class Journal(Protocol):
         """How many lines are not settled yet."""
         ...
 
+    def some(self, submission: str, most: int) -> list[str]:
+        """The custom ids of some lines that are not settled yet, in order."""
+        ...
+
     def settle(self, submission: str, settlements: Sequence[tuple[str, Settlement]]) -> list[bool]:
         """Commit the settlements of lines (by custom id), each under the run that made the batch; whether it counted.
 

@@ -119,6 +119,11 @@ class SqliteJournal:
         with self._db.read() as con:
             return con.execute("SELECT count(*) FROM batch_lines WHERE submission = ?", (submission,)).fetchone()[0]
 
+    def some(self, submission: str, most: int) -> list[str]:
+        query = "SELECT custom_id FROM batch_lines WHERE submission = ? ORDER BY custom_id LIMIT ?"
+        with self._db.read() as con:
+            return [row[0] for row in con.execute(query, (submission, most))]
+
     def settle(self, submission: str, settlements: Sequence[tuple[str, Settlement]]) -> list[bool]:
         now = self._now()
         with self._db.write("apply") as con:

@@ -106,6 +106,10 @@ class MemoryJournal:
         with self._lock:
             return len(self._lines.get(submission, {}))
 
+    def some(self, submission: str, most: int) -> list[str]:
+        with self._lock:
+            return sorted(self._lines.get(submission, {}))[:most]
+
     def settle(self, submission: str, settlements: Sequence[tuple[str, Settlement]]) -> list[bool]:
         with self._lock:
             batch = self._found(submission)

@@ -9,7 +9,7 @@ of whatever shape, costs another line anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -51,8 +51,8 @@ class Applied:
 
     settled: int = 0
     unrun: int = 0
+    lost: int = 0
     trouble: RunError | None = None  # a line says that no line can succeed
-    named: set[str] = field(default_factory=set)
 
 
 class Applier:
@@ -75,6 +75,24 @@ class Applier:
         out = Applied()
         for group in _groups(self._results(lines)):
             self._group(group, out)
+        return out
+
+    def missing(self, ran: int) -> Applied:
+        """See to the lines that no result came for, once all was applied: those that the provider says it ran (so many)
+        are booked as paid in full, the others are given back. All are asked again."""
+        journal, name = self._store.journal, self._batch.submission
+        out = Applied()
+        while ran > 0 and (some := journal.lines(name, journal.some(name, min(ran, GROUP)))):
+            lost = [
+                Settlement(line.attempt_id, "lost", line.reserve_nusd, estimated=True, mode="batch")
+                for line in some.values()
+            ]
+            journal.settle(name, list(zip(some, lost, strict=True)))
+            for line in some.values():
+                self._note(Settled(line.pass_id, (), CellState.FAILED, "lost", {}, Usage(), line.reserve_nusd, True))
+            ran -= len(some)
+            out.lost += len(some)
+        out.unrun = journal.give_back(name)
         return out
 
     def _results(self, lines: Iterable[bytes]) -> Iterator[Result]:

@@ -39,6 +39,8 @@ T = TypeVar("T")
 Reply = tuple[int, Mapping[str, str], bytes]
 
 MOST_PAGES = 50
+# How often results that are shorter than the provider's own count are downloaded again.
+SHORT_TRIES = 3
 # An order is looked for among those made since then, as far as two clocks may differ (seconds).
 CLOCKS_S = 3600.0
 
@@ -296,17 +298,39 @@ class Driver:
             # What was taken for this order has another's lines.
             others = [*(batch.details.get("not") or ()), batch.remote_id]
             return await self._move(batch, BatchState.SUBMITTING, remote_id="", details={"not": others})
+        found = await asyncio.to_thread(self._count, channel.wire, paths)
+        tries = int(batch.details.get("short") or 0)
+        if found < batch.done + batch.errors and tries < SHORT_TRIES:
+            # Cut short on its way, or not all there yet.
+            await asyncio.sleep(self.patience.first_retry_s * tries)
+            return await self._move(batch, BatchState.ENDED, details={**batch.details, "short": tries + 1})
         notes: list[Settled] = []
         applier = Applier(self._store, batch, channel.wire, channel.dialect, notes.append)
         applied = await asyncio.to_thread(applier.apply, _lines(paths))
+        ran = max(0, batch.done + batch.errors - found)
+        rest = await asyncio.to_thread(applier.missing, ran)
         for settled in notes:
             self._note(batch, settled)
-        given = await asyncio.to_thread(self._journal.give_back, batch.submission)
-        unrun = applied.unrun + given
+        unrun = applied.unrun + rest.unrun
         said = f"{unrun} lines did not run: they are asked again" if unrun else batch.message
+        if rest.lost:
+            said = f"{rest.lost} lines ran and are missing from the results: counted as paid, asked again"
         batch = await self._move(batch, BatchState.APPLIED, message=said)
         self._trouble(applied)
         return batch
+
+    @staticmethod
+    def _count(wire: BatchWire, paths: list[Path]) -> int:
+        """How many different lines ran, by what was downloaded."""
+        names: set[str] = set()
+        for line in _lines(paths):
+            try:
+                result = wire.read(line)
+            except (ProviderError, ValueError, RecursionError):
+                continue
+            if result is not None and not result.unrun:
+                names.add(result.custom_id)
+        return len(names)
 
     def _is_own(self, batch: Batch, wire: BatchWire, paths: list[Path]) -> bool:
         for line in _lines(paths):
