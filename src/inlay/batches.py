@@ -48,8 +48,8 @@ HOLDING = (
 class Batch:
     """One submission (32 hex digits) to a provider. Times are seconds since the epoch (UTC), None: not yet.
 
-    `account` is `account_of(key)`; `file` is the name of the JSONL with its requests, in the folder of batches, and
-    `sha256` its digest. `url` is the endpoint that its lines name. `rates` are the prices it was reserved at. `details`
+    `account` is `account_of(key)`; Its requests are in SUBMISSION.jsonl in the folder of batches; `sha256` is
+    the digest of that file. `url` is the endpoint that its lines name. `rates` are the prices it was reserved at. `details`
     holds what only its provider knows (file ids, storage places). `done` and `errors` count lines as the provider
     told them last.
     """
@@ -91,10 +91,9 @@ class Batch:
         """The name under which it holds the leases of its lines."""
         return RUNNER + self.submission
 
-    @property
-    def file(self) -> str:
-        """The name of the file with its requests."""
-        return f"{self.submission}.jsonl"
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `--json`; keys are stable."""
+        return {name: getattr(self, name) for name in _TOLD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +127,9 @@ class BatchLine:
     repair: int = 0
     reserve_nusd: int = 0
     cost_nusd: int = 0
+
+
+_TOLD = ["submission", "enrichment", "run_id", "provider", "model", "endpoint", "requests", "size", "state", "remote_id", "remote_state", "done", "errors", "message", "made_at", "submitted_at", "ended_at"]
 
 
 def account_of(identity: str) -> str:

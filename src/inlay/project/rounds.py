@@ -33,17 +33,17 @@ def worth_batches(session: Session, plan: Plan) -> list[int]:
     return can if calls > session.enrichment.batch.above else []
 
 
-def collect(session: Session, runner: str, options: RunOptions) -> list[str]:
+def collect(session: Session, runner: str, options: RunOptions, *, order: bool = True) -> list[str]:
     """Take on what earlier runs have ordered, as far as it goes now, before anything is planned; what to tell of it.
 
-    Never raises for a batch that cannot be reached: it stays as it is.
+    Never raises for a batch that cannot be reached: it stays as it is. Without `order` it costs nothing.
     """
     store = session.store(write=True)
     if not store.journal.batches(session.enrichment.name):
         return []
 
     async def look() -> Waited:
-        async with Batching(session, runner, listener=options.listener) as batching:
+        async with Batching(session, runner, listener=options.listener, order=order) as batching:
             return await _held(batching.look, batching.stop, options)
 
     try:

@@ -126,7 +126,8 @@ def run_session(session: Session, options: RunOptions) -> Report:
             rounds = Rounds(session, refs, record, runner, budget, options)
             tally, stopped = rounds.run(planner, rules)
             summary = tally.summary()
-            outcome = WAITING if rounds.waiting and stopped is None else _outcome(tally, stopped)
+            pending = rounds.waiting or (not options.wait and tally.planned > tally.settled)
+            outcome = WAITING if pending and stopped is None else _outcome(tally, stopped)
         except KeyboardInterrupt:
             outcome = "stopped: interrupted"
             raise
