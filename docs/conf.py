@@ -45,7 +45,7 @@ CONTENTS = (
     ("Start", ("quickstart", "concepts")),
     (
         "Use",
-        ("declaration", "fields", "running", "cost", "rules-and-corrections", "python", "providers"),
+        ("declaration", "fields", "running", "cost", "fewer-tokens", "rules-and-corrections", "python", "providers"),
     ),
     (
         "Recipes",

@@ -25,7 +25,7 @@ from inlay.errors import SourceError, SpecError
 from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
 from inlay.planning.planner import PlannedPass, Planner, rule_for
-from inlay.providers.models import ResolvedModel
+from inlay.providers.models import ResolvedModel, runs_here
 from inlay.providers.models import resolve as resolve_model
 from inlay.providers.prices import Price, estimate_tokens, find_price
 from inlay.spec.check import check_columns
@@ -117,12 +117,14 @@ class Session:
         return tuple(steps)
 
     def _model(self, spec: PassSpec, name: str, at: str, *, need_key: bool) -> ResolvedModel:
-        """A model of a pass; a mistake names the line of the declaration."""
+        """A model of a pass; a mistake names the line of the declaration. In a cascade `endpoint` and `api_key_env` are
+        meant for the models that are called."""
+        here = bool(spec.models) and runs_here(name)
         try:
             return resolve_model(
                 name,
-                spec.endpoint,
-                spec.api_key_env,
+                None if here else spec.endpoint,
+                None if here else spec.api_key_env,
                 self.env,
                 need_key=need_key,
                 region=spec.region,

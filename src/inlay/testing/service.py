@@ -24,6 +24,7 @@ from inlay.testing.faults import FAULTS, context_failure
 from inlay.testing.ledger import Call, Recorder, sha256_of
 from inlay.testing.limits import Limits
 from inlay.testing.meaning import may_be_absent, meant, without_absent
+from inlay.testing.packed import answer_packed, packed_part
 from inlay.testing.prompt_cache import PromptCache
 from inlay.testing.settings import FaultRule, LatencySpec, SimulatorSpec, cost_nusd
 from inlay.testing.sigv4 import is_signed, signature_problem
@@ -328,7 +329,11 @@ class Service:
             chars = len(orjson.dumps(schema).decode())
             given = request.schema
             finish = (lambda value: without_absent(value, given)) if may_be_absent(given) else None
-            answer = answer_by_schema(schema, null_share=self.spec.null_share, finish=finish)
+            part = packed_part(schema)
+            if part is None:
+                answer = answer_by_schema(schema, null_share=self.spec.null_share, finish=finish)
+            else:
+                answer = answer_packed(part, null_share=self.spec.null_share, finish=finish)
             use = _SchemaUse(chars, problem, answer)
             if len(self._schemas) >= 1_000:
                 self._schemas.clear()  # a client with a schema of its own for each call must not fill the memory
