@@ -12,15 +12,20 @@ needs the extra `testing`. `FAULTS` lists everything that can be made to go wron
 
 from __future__ import annotations
 
+from inlay.testing.batch_faults import BATCH_FAULTS, BatchFaultRule
 from inlay.testing.faults import FAULTS, Fault
-from inlay.testing.ledger import Call, Ledger
+from inlay.testing.ledger import BatchEntry, BatchRequest, Call, Ledger
 from inlay.testing.process import SimulatorProcess
 from inlay.testing.settings import FaultRule, LatencySpec, Price, SimulatorSpec
 from inlay.testing.simulator import Simulator
 from inlay.testing.wire import SimRequest
 
 __all__ = [
+    "BATCH_FAULTS",
     "FAULTS",
+    "BatchEntry",
+    "BatchFaultRule",
+    "BatchRequest",
     "Call",
     "Fault",
     "FaultRule",

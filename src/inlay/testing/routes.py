@@ -64,3 +64,9 @@ def refusing_wire(path: str) -> Wire:
     if path.startswith(("/model", "/async-invoke")):
         return BedrockConverseWire("")
     return CHAT
+
+
+def endpoints_at(endpoint: str) -> dict[str, str]:
+    """The endpoints of every provider on the simulator whose own endpoint is this one."""
+    origin = endpoint.removesuffix("/v1")
+    return {name: origin + path for name, path in ENDPOINTS.items()}
