@@ -12,6 +12,7 @@ an encoder follows a change of `structured` at the next request.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import orjson
@@ -58,13 +59,32 @@ class CompatibleChat(_Elsewhere, OpenAIChat):
         """The system message, and the keys of the body that ask for the shape of the answer."""
         if self.structured == "json_schema":
             return super().structure(shape)
-        schema = lower_strict(shape.schema, self.subset)
+        return self._asked(shape.system, lower_strict(shape.schema, self.subset))
+
+    def _asked(self, system: str, schema: Any) -> tuple[str, dict[str, Any]]:
         if self.structured == "json_object":
-            return shape.system, {"response_format": {"type": "json_object", "schema": schema}}
+            return system, {"response_format": {"type": "json_object", "schema": schema}}
         if self.structured == "structured_outputs":
-            return shape.system, {"structured_outputs": {"json": schema}}
+            return system, {"structured_outputs": {"json": schema}}
         words = _INTRODUCED + orjson.dumps(schema).decode()
-        return f"{shape.system}\n\n{words}" if shape.system else words, {}
+        return f"{system}\n\n{words}" if system else words, {}
+
+    def recast(self, request: HttpRequest) -> HttpRequest:
+        """A request that was encoded in an earlier form, in the present one."""
+        body = orjson.loads(request.body)
+        wanted = body.pop("response_format", {})
+        inner = wanted.get("json_schema", {"name": "answer", "strict": True, "schema": wanted.get("schema")})
+        if (own := body.pop("structured_outputs", None)) is not None:
+            inner["schema"] = own["json"]
+        if self.structured == "json_schema":
+            rest: dict[str, Any] = {"response_format": {"type": "json_schema", "json_schema": inner}}
+        else:
+            messages = body["messages"]
+            system = messages.pop(0)["content"] if messages[0]["role"] == "system" else ""
+            system, rest = self._asked(system, inner["schema"])
+            if system:
+                messages.insert(0, {"role": "system", "content": system})
+        return replace(request, body=orjson.dumps({**body, **rest}))
 
     def encoder(self, shape: CallShape) -> Callable[[str], HttpRequest]:
         """Build the constant part once a form; the result costs microseconds a request. Raises SpecError."""

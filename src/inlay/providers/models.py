@@ -172,13 +172,16 @@ def runs_here(model: str) -> bool:
 
 def _on_wire(cls: Any, provider: str, wire: str | None) -> Any:
     """The class for the wire that was asked for; without a wish, the provider's own."""
-    wires: Mapping[str, str] = getattr(cls, "wires", {})
     if wire is None:
         return cls
-    if wire not in wires:
-        known = f"{provider} has {', '.join(wires)}" if wires else f"{provider} has one wire: leave `wire` out"
-        raise SpecError(f"{provider} has no wire `{wire}`", key="wire", remedy=known)
-    return registry.load_target(wires[wire])
+    wires: Mapping[str, str] = getattr(cls, "wires", {})
+    found = registry.load_target(wires[wire]) if wire in wires else None
+    if found is not None and getattr(found, "name", None) == getattr(cls, "name", None):
+        return found
+    # A gateway that is a subclass of OpenAI's wire inherits the list, and none of the wires on it is its own.
+    own = found is None and len(wires) > 0
+    known = f"{provider} has {', '.join(wires)}" if own else f"{provider} has one wire: leave `wire` out"
+    raise SpecError(f"{provider} has no wire `{wire}`", key="wire", remedy=known)
 
 
 def _endpoint(

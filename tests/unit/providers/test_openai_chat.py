@@ -358,6 +358,7 @@ EXPECTED = {
     "html_200": "unreadable",
     "null_body": "unreadable",
     "no_choices": "unreadable",
+    "error_in_200": "overloaded",
     "bad_utf8": "unreadable",
     "huge_body": "unreadable",
     "refusal": "refused",
