@@ -129,7 +129,25 @@ class BatchLine:
     cost_nusd: int = 0
 
 
-_TOLD = ["submission", "enrichment", "run_id", "provider", "model", "endpoint", "requests", "size", "state", "remote_id", "remote_state", "done", "errors", "message", "made_at", "submitted_at", "ended_at"]
+_TOLD = [
+    "submission",
+    "enrichment",
+    "run_id",
+    "provider",
+    "model",
+    "endpoint",
+    "requests",
+    "size",
+    "state",
+    "remote_id",
+    "remote_state",
+    "done",
+    "errors",
+    "message",
+    "made_at",
+    "submitted_at",
+    "ended_at",
+]
 
 
 def account_of(identity: str) -> str:

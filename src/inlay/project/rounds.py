@@ -13,6 +13,7 @@ from typing import Any
 
 from inlay.batches import Batch, BatchState
 from inlay.engine.batch.applying import Settled
+from inlay.engine.batch.files import Folder
 from inlay.engine.tally import PassTally, Tally
 from inlay.errors import BudgetReached, ProviderUnusable, RunStopped, SpecError, TooManyFailures
 from inlay.planning.plan import Plan
@@ -114,6 +115,9 @@ class Rounds:
             part.planned = max(part.planned, part.settled)
         whole = stopped is None and not any(part.planned > part.settled for part in tally.passes)
         tally.rows_done = tally.rows_planned if whole else min(tally.rows_done, tally.rows_planned)
+        if session.batched:
+            open_ = {batch.submission for batch in session.store().journal.batches(session.enrichment.name)}
+            Folder(session.batch_folder).sweep(open_.__contains__)
         self.waiting = len(session.store().journal.batches(session.enrichment.name))
         return tally, stopped
 

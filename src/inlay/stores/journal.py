@@ -64,7 +64,9 @@ class SqliteJournal:
 
     def batch(self, submission: str) -> Batch | None:
         with self._db.read() as con:
-            return _find(con, submission) if there(con) else None
+            query = f"SELECT {_BATCH} FROM batches WHERE submission = ?"
+            row = con.execute(query, (submission,)).fetchone() if there(con) else None
+            return None if row is None else _batch(row)
 
     def batches(self, enrichment: str, *, closed: bool = False) -> list[Batch]:
         with self._db.read() as con:

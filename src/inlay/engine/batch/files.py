@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from inlay.errors import StoreError
 from inlay.faultpoints import reach
 
-_READ = 1 << 20
+LEFT_BEHIND_S = 6 * 3600.0
 
 
 class Folder:
@@ -69,6 +70,19 @@ class Folder:
         for path in self.path.glob(f"{submission}.*"):
             try:
                 path.unlink(missing_ok=True)
+            except OSError:
+                continue
+
+
+    def sweep(self, known: Callable[[str], bool]) -> None:
+        """Delete files that a run left behind when it was killed: of no submission that is `known`, and long untouched."""
+        if not self.path.is_dir():
+            return
+        for path in self.path.iterdir():
+            submission = path.name.partition(".")[0]
+            try:
+                if time.time() - path.stat().st_mtime > LEFT_BEHIND_S and not known(submission):
+                    path.unlink(missing_ok=True)
             except OSError:
                 continue
 
