@@ -29,7 +29,6 @@ from inlay.providers.endpoint import parse_endpoint
 from inlay.providers.models import ResolvedModel
 from inlay.providers.models import resolve as resolve_model
 from inlay.providers.transport import Transport
-from inlay.spec.model import BatchSpec
 from inlay.types import HttpRequest
 
 # What a large file may take on its way (seconds), each part of it a sign of life.
@@ -65,9 +64,11 @@ def refuse_without(session: Session) -> None:
     )
 
 
-def storage_of(spec: BatchSpec) -> Storage:
-    """What the declaration says of a provider's storage."""
-    return Storage(spec.bucket or "", spec.prefix.strip("/"), spec.role_arn or "", spec.window_hours)
+def storage_of(session: Session) -> Storage:
+    """What the declaration says of a provider's storage, and AWS's own variable for another S3."""
+    spec = session.enrichment.batch
+    at = session.env.get("AWS_ENDPOINT_URL_S3") or ""
+    return Storage(spec.bucket or "", spec.prefix.strip("/"), spec.role_arn or "", spec.window_hours, at)
 
 
 def account(model: ResolvedModel) -> str:
@@ -85,7 +86,7 @@ def fillings(session: Session) -> dict[str, Filling]:
         model = session.steps[index][0].model
         assert model.endpoint is not None
         region = session.passes[index].region or ""
-        wire = load_wire(model.provider, model.dialect, model.endpoint.url, region, storage_of(spec))
+        wire = load_wire(model.provider, model.dialect, model.endpoint.url, region, storage_of(session))
         assert wire is not None
         out[f"{model.lane}, in batches"] = Filling(
             wire=wire,
@@ -352,7 +353,7 @@ class Batching:
                 region=batch.region or None,
                 wire=batch.wire or None,
             )
-        storage = storage_of(session.enrichment.batch)
+        storage = storage_of(session)
         wire = load_wire(batch.provider, model.dialect, batch.endpoint, batch.region, storage)
         if wire is None:
             raise SpecError(f"{batch.provider} has no batch API that this Inlay knows", remedy="upgrade Inlay")

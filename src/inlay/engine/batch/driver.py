@@ -216,8 +216,13 @@ class Driver:
         channel = self._channel(batch)
         if channel.wire.idempotent:
             request = channel.wire.create(batch, b"")
-            remote = await self._patiently(lambda: channel.send(request), channel.wire.created)
-            return await self._adopt(batch, remote)
+            try:
+                remote = await self._patiently(lambda: channel.send(request), channel.wire.created)
+            except ProviderError as error:
+                if error.status != 409:
+                    raise
+            else:
+                return await self._adopt(batch, remote)
         tried = batch.tried_at or batch.made_at
         since, after = tried - CLOCKS_S, ""
         maybe: list[Remote] = []
@@ -284,7 +289,12 @@ class Driver:
             path = self._folder.results(batch.submission, name)
             partial = path.with_name(path.name + ".part")
             partial.parent.mkdir(parents=True, exist_ok=True)
-            await self._patiently(lambda request=request, partial=partial: channel.download(request, partial))
+            try:
+                await self._patiently(lambda request=request, partial=partial: channel.download(request, partial))
+            except ProviderError as error:
+                if error.status != 404 or batch.done + batch.errors:
+                    raise
+                continue  # nothing of it ran, so there is no such file
             await asyncio.to_thread(self._folder.keep, partial, path)
             names.append(name)
         return await self._move(batch, BatchState.DOWNLOADED, details={**batch.details, "results": names})

@@ -73,7 +73,6 @@ class Folder:
             except OSError:
                 continue
 
-
     def sweep(self, known: Callable[[str], bool]) -> None:
         """Delete files that a run left behind when it was killed: of no submission that is `known`, and long untouched."""
         if not self.path.is_dir():

@@ -33,6 +33,7 @@ class Storage:
     prefix: str = "inlay"
     role_arn: str = ""
     window_hours: int = 24
+    endpoint: str = ""  # of S3, where it is not AWS's own
 
 
 @dataclass(frozen=True, slots=True)
