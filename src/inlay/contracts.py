@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from inlay.batches import Batch, BatchLine, BatchState
 from inlay.types import (
     Attempt,
     Budget,
@@ -215,6 +216,13 @@ class Store(Protocol):
         withdrawals included. Fast where there are none: a run asks for every batch of rows."""
         ...
 
+    # batches
+
+    @property
+    def journal(self) -> Journal:
+        """The batches of this store."""
+        ...
+
     # care
 
     def stats(self) -> dict[str, Any]:
@@ -235,6 +243,74 @@ class Store(Protocol):
     ) -> dict[str, int]:
         """Forget cells (and answers that only they referred to), so that they are new again. Destructive, atomic;
         the next run pays for them. Corrections stay. Counts of what went."""
+        ...
+
+
+@runtime_checkable
+class Journal(Protocol):
+    """Batches handed to providers, and the lines of each, so that none is ever paid twice or lost.
+
+    While a batch is open, its lines hold the leases and the reservations of their attempts, whatever process dies;
+    other runners see Held with a runner that begins with `batches.RUNNER`. Each method is one durable transaction.
+    """
+
+    def prepare(self, batch: Batch, lines: Sequence[BatchLine], *, run: RunRecord) -> None:
+        """Write a batch and its lines down, and hand the leases of their attempts over from this run's runner.
+
+        StoreError, and nothing changed, where one of the attempts is not this runner's own any more.
+        """
+        ...
+
+    def batch(self, submission: str) -> Batch | None:
+        """One batch; None where there is none of this name."""
+        ...
+
+    def batches(self, enrichment: str, *, closed: bool = False) -> list[Batch]:
+        """Open batches, oldest first; with `closed` all of them."""
+        ...
+
+    def take(self, submission: str, driver: str) -> Batch | None:
+        """Become, or go on being, the one runner that works on a batch, for a minute; None while another live one is.
+
+        A driver that died is recognised as runners are."""
+        ...
+
+    def let_go(self, driver: str) -> None:
+        """Work on none of the batches any more. Idempotent."""
+        ...
+
+    def move(self, submission: str, state: BatchState, *, alone: bool = False, **facts: Any) -> Batch | None:
+        """Write a state down, with facts: remote_id, remote_state, done, errors, message, details (replaced whole),
+        tried_at, submitted_at, ended_at. With `alone`, None and no change while another batch of the same account is
+        SUBMITTING. A batch that is moved to FAILED or ABSENT gives back all of its lines: nothing counts as spent."""
+        ...
+
+    def lines(self, submission: str, custom_ids: Sequence[str]) -> dict[str, BatchLine]:
+        """Those of these lines that are not settled yet, by custom id."""
+        ...
+
+    def left(self, submission: str) -> int:
+        """How many lines are not settled yet."""
+        ...
+
+    def some(self, submission: str, most: int) -> list[str]:
+        """The custom ids of some lines that are not settled yet, in order."""
+        ...
+
+    def settle(self, submission: str, settlements: Sequence[tuple[str, Settlement]]) -> list[bool]:
+        """Commit the settlements of lines (by custom id), each under the run that made the batch; whether it counted.
+
+        A line is settled once: what comes for it later is passed over. Cells that have changed since the batch was
+        made are left alone; the answer is kept all the same. Atomic with the marks of the lines.
+        """
+        ...
+
+    def give_back(self, submission: str, custom_ids: Sequence[str] | None = None) -> int:
+        """Release lines that never ran (None: all that are not settled), so that they are asked again. How many."""
+        ...
+
+    def waiting(self, enrichment: str) -> dict[int, int]:
+        """Pass number to cells that wait in open batches."""
         ...
 
 

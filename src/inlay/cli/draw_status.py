@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from inlay.cli import screen, words
+from inlay.cli import draw_batches, screen, words
 from inlay.cli.options import command_line, shown_key
 from inlay.cli.sheet import Sheet, sheet
 
@@ -31,6 +31,9 @@ def draw(out: screen.Page, status: Status, enrichment: Enrichment, file: str) ->
         _failures(out, status, enrichment, file)
         if any(line["attempts"] for line in status.ledger):
             _section(out, "Cost", _cost_table(status))
+    if status.batches:
+        _section(out, "Open batches", draw_batches.table(status.batches))
+        out.line(f"next: {command_line('run', file)} collects what has ended")
     if status.runs:
         _section(out, "Last runs", _runs_table(status.runs))
 

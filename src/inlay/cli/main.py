@@ -69,6 +69,7 @@ class Commands(click.Group):
         "correct",
         "corrections",
         "retry",
+        "batch",
         "export",
         "report",
         "store",

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Count the budget from zero. Otherwise a run after one that stopped early has only what that one left.",
 )
+@click.option(
+    "--mode",
+    type=click.Choice(["live", "batch", "auto"]),
+    help="How calls go out: one by one, in batches at half the price, or in batches where there are many.  "
+    "[default: mode of the declaration, else live]",
+)
+@click.option("--no-wait", is_flag=True, help="Return once the batches are ordered; any later run collects them.")
 @click.option("--yes", is_flag=True, help="Do not ask, even when it may cost more than 1 US dollar without a budget.")
 @click.option("--dry-run", is_flag=True, help="Show the plan; send nothing, write nothing.")
 @click.option("--no-publish", is_flag=True, help="Keep the answers in the store; leave the output file alone.")
@@ -44,6 +51,8 @@ def run(
     refresh: str | None,
     budget: float | None,
     fresh_budget: bool,
+    mode: str | None,
+    no_wait: bool,
     yes: bool,
     dry_run: bool,
     no_publish: bool,
@@ -63,13 +72,27 @@ def run(
       inlay run --limit 100
       inlay run reviews.yaml --budget 2.50
       inlay run --refresh stale --yes
+      inlay run --mode batch --no-wait
       inlay run --json --quiet | jq .cost_usd
       inlay run --yes --log-format json 2>> inlay.log
     """
     if dry_run:
         dry(declaration, declaration, limit, refresh, as_json=as_json)
         return
-    order = Order(declaration, limit, refresh, budget, fresh_budget, yes, not no_publish, as_json, quiet, log_format)
+    order = Order(
+        declaration,
+        limit,
+        refresh,
+        budget,
+        fresh_budget,
+        yes,
+        not no_publish,
+        as_json,
+        quiet,
+        log_format,
+        mode,
+        not no_wait,
+    )
     ctx.exit(carry_out(order, options.load(declaration)))
 
 
@@ -87,6 +110,8 @@ class Order:
     as_json: bool = False
     quiet: bool = False
     log_format: str = "text"
+    mode: str | None = None
+    wait: bool = True
 
 
 def carry_out(order: Order, enrichment: Enrichment) -> int:
@@ -111,6 +136,8 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
         watch=display.watch,
         interrupts=True,
         publish=order.publish,
+        mode=order.mode,
+        wait=order.wait,
     )
     try:
         report = project.run(enrichment, choices)
@@ -177,7 +204,7 @@ class _Display:
     def listen(self, event: Event) -> None:
         """Rare news from the engine."""
         from inlay.cli import words
-        from inlay.engine.events import BudgetWarning, Stopping
+        from inlay.engine.events import BatchMoved, BudgetWarning, Stopping
 
         if self.log is not None:
             self.log.listen(event)
@@ -187,6 +214,11 @@ class _Display:
                 self.progress.say(f"finishing {calls} in flight, saving…; press Ctrl-C again to stop now")
             else:
                 self.progress.say(f"stopping ({event.kind}): finishing {calls} in flight, saving…")
+        elif isinstance(event, BatchMoved):
+            from inlay.cli.draw_batches import moved_line
+
+            if line := moved_line(event):
+                self.progress.say(line)
         elif isinstance(event, BudgetWarning):
             spent, cap = words.dollars(event.spent_usd), words.dollars(event.cap_usd)
             self.progress.say(f"four fifths of the budget are spent: {spent} of {cap}")

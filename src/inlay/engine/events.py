@@ -80,6 +80,21 @@ class FirstFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchMoved:
+    """A batch has come further. `state` is ours, `provider_state` the provider's own word; counts as it told them."""
+
+    name: ClassVar[str] = "batch_moved"
+    submission: str
+    provider: str
+    state: str
+    provider_state: str
+    requests: int
+    done: int
+    errors: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TablePublished:
     """The table is at its place, whole."""
 
@@ -100,6 +115,14 @@ class RunFinished:
 
 
 Event: TypeAlias = (
-    RunPlanned | RunStarted | LaneOpened | BudgetWarning | FirstFailure | Stopping | TablePublished | RunFinished
+    RunPlanned
+    | RunStarted
+    | LaneOpened
+    | BudgetWarning
+    | FirstFailure
+    | Stopping
+    | BatchMoved
+    | TablePublished
+    | RunFinished
 )
 Listener: TypeAlias = Callable[[Event], None]

@@ -75,6 +75,8 @@ class PassWork:
         self.digest = compiled.spec.digest(model.full_name)
         self.upstream: tuple[int, ...] = ()  # indexes of the passes that this one reads; set by the runner
         self.given = Given(compiled.spec.fields)
+        self.batch = False  # whether its calls go into batches, each alone; `price` is that of a batch then
+        self.live_price = price
         self.fuse: int | None = None  # passes of the same number go out together; set by the runner
         self._variants: dict[tuple[tuple[str, ...], int], Variant] = {}
 
@@ -86,12 +88,12 @@ class PassWork:
     @property
     def lane(self) -> str:
         """What shares one set of limits with this pass."""
-        return self.model.lane
+        return f"{self.model.lane}, in batches" if self.batch else self.model.lane
 
     @property
     def shares(self) -> bool:
         """Whether its asks may go out together with others."""
-        return self.fuse is not None or (self.spec.pack != 1 and self.model.local is None)
+        return self.fuse is not None or (self.spec.pack != 1 and self.model.local is None and not self.batch)
 
     def steps(self) -> Iterator[PassWork]:
         """This step and all that follow it."""

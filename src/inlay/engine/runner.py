@@ -5,6 +5,7 @@
     share     asks become calls: mostly one each, several where passes are fused or records packed (sharing.py)
     claim     the writer leases addresses and reserves money for the calls that lanes have room for
     ask       the lanes' workers (asking.py)
+    park      what goes into a batch is written down instead (batch/lane.py), and its row goes on in a later run
     settle    answers go out to every cell that waits for them, and their rows advance
 
 What stays true: identical inputs are one ask (single flight); a cell is settled exactly once a run; stopping takes no
@@ -20,8 +21,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
+from inlay.batches import RUNNER as BATCH
+from inlay.batches import Batch, BatchLine
 from inlay.contracts import Store
 from inlay.engine.asking import Asking, Sender, Waiting
+from inlay.engine.batch.lane import BatchLane, Filling
 from inlay.engine.events import LaneOpened, Listener, Stopping
 from inlay.engine.limits import Lane
 from inlay.engine.passwork import PassWork
@@ -32,7 +36,7 @@ from inlay.engine.tally import PassTally, Tally
 from inlay.engine.together import Record
 from inlay.engine.work import Ask, Call, Outcome, Row, Target
 from inlay.engine.writer import Writer
-from inlay.errors import BudgetReached, InlayError, InvalidRequest, RunStopped, StoreError
+from inlay.errors import BudgetReached, InlayError, InvalidRequest, RunStopped, StoreError, Truncated
 from inlay.spec.model import Enrichment
 from inlay.types import (
     Budget,
@@ -52,7 +56,8 @@ HELD_AGAIN_S = 0.5
 class Runner:
     """One run over a store. Build it, then `await run(rows)`.
 
-    `senders` gives each lane its transport (None for local models).
+    `senders` gives each lane its transport (None for local models), `filling` says of the lanes of passes in batches how
+    these are made. `prepared` are the batches that this run has journalled.
     """
 
     def __init__(
@@ -63,17 +68,19 @@ class Runner:
         run: RunRecord,
         *,
         senders: Mapping[str, Sender | None],
+        filling: Mapping[str, Filling] | None = None,
         budget: Budget | None = None,
         listener: Listener | None = None,
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
         spent_before_nusd: int = 0,
         patience: Waiting | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.enrichment = enrichment
         self.passes = list(passes)
         self.patience = patience or Waiting()
-        self.tally = Tally([PassTally(part.name) for part in self.passes])
+        self.tally = tally or Tally([PassTally(part.name) for part in self.passes])
         self.stopping: RunStopped | None = None
         self._store = store
         self._run = run
@@ -82,6 +89,9 @@ class Runner:
         self._clock = clock
         self._rng = random.Random(seed)  # noqa: S311 (jitter, not cryptography)
         self._senders = senders
+        self._filling = filling or {}
+        self.prepared: list[Batch] = []
+        self._batches: dict[str, BatchLane] = {}
         self._lanes: dict[str, Lane[Call]] = {}
         self._asking: dict[str, Asking] = {}
         self._claims: dict[str, deque[Record]] = {}  # lane -> what waits to be claimed, a row's asks together
@@ -138,6 +148,8 @@ class Runner:
             for task in (feeding, *self._workers):
                 task.cancel()
             await asyncio.gather(feeding, *self._workers, return_exceptions=True)
+            if dropped := self._dropped():
+                await self.writer.call(self._store.release, dropped)
             await self.writer.close()
             raise
         finally:
@@ -164,7 +176,11 @@ class Runner:
         rate = min((value for value in rates if value), default=None)
         for step in (step for part in self.passes for step in part.steps()):
             key = step.lane
-            if key in self._lanes:
+            if key in self._lanes or key in self._batches:
+                continue
+            if step.batch:
+                self._batches[key] = BatchLane(key, self._filling[key], self._run, journal=self._journal)
+                self._claims[key] = deque()
                 continue
             local = self._senders[key] is None
             lane: Lane[Call] = Lane(
@@ -202,6 +218,12 @@ class Runner:
             unsent += self._unsent()
         while self._tasks:
             await asyncio.wait(self._tasks)
+        if self._broken is None and (self.stopping is None or isinstance(self.stopping, BudgetReached)):
+            for batch in self._batches.values():
+                batch.flush()
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+        unsent += self._dropped()
         if unsent and self._broken is None:
             await self.writer.call(self._store.release, unsent)
         await self.writer.close()
@@ -210,6 +232,10 @@ class Runner:
         """The claims of calls that are taken back from the lanes."""
         calls = (call for lane in self._lanes.values() for call in lane.drain())
         return [ask.attempt_id for call in calls for ask in call.asks if ask.attempt_id]
+
+    def _dropped(self) -> list[int]:
+        """The claims of what was to go into a batch and was not journalled."""
+        return [number for batch in self._batches.values() for number in batch.drop()]
 
     async def _heartbeat(self) -> None:
         while True:
@@ -244,8 +270,11 @@ class Runner:
 
     def _pipeline(self) -> int:
         """How many rows may be under way: enough for every lane, and no more."""
-        return 64 + int(
-            sum((lane.limit + 2 * lane.ahead) * self._sharing.most(key) for key, lane in self._lanes.items())
+        parked = sum(lane.limit for lane in self._batches.values())
+        return (
+            parked
+            + 64
+            + int(sum((lane.limit + 2 * lane.ahead) * self._sharing.most(key) for key, lane in self._lanes.items()))
         )
 
     def advance(self, row: Row) -> None:
@@ -278,7 +307,7 @@ class Runner:
         row.open -= 1
         if row.open == 0:
             self._rows_open -= 1
-            self.tally.rows_done += 1
+            self.tally.rows_done += CellState.IN_FLIGHT not in row.state.values()  # the rest waits in a batch
             self._room.set()
             if self._fed and self._rows_open == 0:
                 self._idle.set()
@@ -293,6 +322,9 @@ class Runner:
         """A cell wants an answer: join the flight to its address, or open one; what is returned has to be claimed."""
         cell = self.cells.open(part, target)
         cell.before = before
+        if part.batch and self._batches[part.lane].join(part, cell.fingerprint, target):
+            self._parked(part, target)
+            return None
         flights = self.settling.flights
         if (flight := flights.get(cell.fingerprint)) is not None:
             flight.targets.append(target)
@@ -304,6 +336,9 @@ class Runner:
         if cell.ruled:
             self._track(self.settling.rule(cell))
             return None
+        stored = target.row.stored.get(part.index)
+        if part.batch and stored is not None and stored.reason == Truncated.kind:
+            cell.repair = 1  # room for what was cut off; a live call would have been asked again at once
         try:
             self.cells.prepare(part, cell)
         except InvalidRequest as error:
@@ -331,7 +366,7 @@ class Runner:
             return []
         picked: list[Ask] = []
         for key, queue in self._claims.items():
-            lane = self._lanes[key]
+            lane = self._lanes.get(key) or self._batches[key]
             if not queue or lane.stocked:
                 continue
             room = lane.room
@@ -359,10 +394,49 @@ class Runner:
                 if mine:
                     ready.append(mine)
             for out in self._sharing.calls(ready):
-                self._lanes[out.asks[0].work.lane].add(out)
+                self._send(out)
             ready.clear()
         if self.settling.unaffordable and self.settling.open_claims == 0:
             self._budget_gone()
+
+    def _send(self, call: Call) -> None:
+        """Hand a claimed call to its lane."""
+        key = call.asks[0].work.lane
+        if (live := self._lanes.get(key)) is not None:
+            live.add(call)
+            return
+        for ask in call.asks:
+            try:
+                self._batches[key].add(ask.work, ask)
+            except StoreError as error:
+                self._store_broken(error)
+                self._track(self._release(ask))
+                continue
+            finally:
+                self.settling.open_claims -= 1  # it is closed by whoever applies the batch
+            self._left(ask)
+
+    def _left(self, ask: Ask) -> None:
+        """An ask that a batch brings back: for this run its cells are through."""
+        self.settling.flights.pop(ask.fingerprint, None)
+        for target in ask.targets:
+            self._parked(ask.work, target)
+
+    def _parked(self, part: PassWork, target: Target) -> None:
+        self.tally.parked(part.index, target.row.key)
+        self._row_step(target.row)
+
+    def _journal(self, batch: Batch, lines: Sequence[BatchLine]) -> None:
+        self._track(self._keep_batch(batch, lines))
+
+    async def _keep_batch(self, batch: Batch, lines: Sequence[BatchLine]) -> None:
+        try:
+            await self.writer.call(self._store.journal.prepare, batch, lines, run=self._run)
+        except StoreError as error:
+            self._store_broken(error)
+        else:
+            self.tally.calls += len(lines)
+            self.prepared.append(batch)
 
     def _is_claimed(self, ask: Ask, result: ClaimResult) -> bool:
         """See to the result of one claim; True where the ask is to be sent now."""
@@ -375,6 +449,8 @@ class Runner:
             self._track(self._release(ask))
         elif isinstance(result, Known):
             self._track(self.settling.reuse(ask, result))
+        elif isinstance(result, Held) and result.runner.startswith(BATCH):
+            self._left(ask)
         elif isinstance(result, Held):
             self.tally.waiting_for_others += 1
             asyncio.get_running_loop().call_later(HELD_AGAIN_S, self._held_again, ask)

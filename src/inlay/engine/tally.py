@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from inlay.types import Usage, usd
+from inlay.types import CellState, Usage, usd
 
 
 @dataclass(slots=True)
@@ -27,6 +27,7 @@ class PassTally:
     unchanged: int = 0  # reached, and found to need nothing
     confidence_sum: float = 0.0
     confidence_n: int = 0
+    in_batch: int = 0  # waiting in a batch, of this run or an earlier one
     ruled: int = 0  # every field given by a rule, without a call
     escalated: int = 0  # times that a cell went on to the next model of a cascade
 
@@ -51,11 +52,39 @@ class Tally:
     usage: Usage = field(default_factory=Usage)
     cost_nusd: int = 0
     estimated_nusd: int = 0  # the part of cost_nusd that is a worst-case booking
+    batch_lines: int = 0  # of batches, settled during this run
+    unwhole: dict[tuple[int, str], tuple[CellState, str]] = field(default_factory=dict)  # cells that batches failed
     waiting_for_others: int = 0  # addresses that another runner is asking right now
 
     def add_usage(self, usage: Usage) -> None:
         """Book the tokens of one call."""
         self.usage = self.usage + usage
+
+    def parked(self, index: int, key: str) -> None:
+        """A cell waits in a batch; one that an earlier batch of this run had failed is open again."""
+        part = self.passes[index]
+        part.in_batch += 1
+        if (before := self.unwhole.pop((index, key), None)) is not None:
+            if before[0] is CellState.PARTIAL:
+                part.partial -= 1
+            else:
+                part.failed[before[1]] -= 1
+
+    def landed(self, index: int, key: str, state: CellState, kind: str, *, reused: bool) -> None:
+        """A line of a batch has come back for a cell. One that this run did not plan is not counted."""
+        part = self.passes[index]
+        if part.in_batch <= 0:
+            return
+        part.in_batch -= 1
+        if state is CellState.DONE:
+            part.reused += reused
+            part.done += not reused
+            return
+        self.unwhole[index, key] = (state, kind)
+        if state is CellState.PARTIAL:
+            part.partial += 1
+        else:
+            part.failed[kind] += 1
 
     @property
     def failed(self) -> int:
@@ -84,6 +113,7 @@ class Tally:
             "rows_done": self.rows_done,
             "calls": self.calls,
             "answers": self.answers,
+            "batch_lines": self.batch_lines,
             "calls_saved": self.shared,
             "retries": dict(self.retries),
             "input_tokens": self.usage.input_tokens,
@@ -101,8 +131,9 @@ class Tally:
                     "reused": part.reused,
                     "unchanged": part.unchanged,
                     "partial": part.partial,
-                    "failed": dict(part.failed),
+                    "failed": {kind: count for kind, count in part.failed.items() if count},
                     "skipped": dict(part.skipped),
+                    "in_batch": part.in_batch,
                     "pending": part.planned - part.settled,
                     "avg_confidence": round(part.confidence_sum / part.confidence_n, 4) if part.confidence_n else None,
                 }

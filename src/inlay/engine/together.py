@@ -224,7 +224,8 @@ def fuse_groups(works: Sequence[PassWork]) -> None:
     for work in works:
         spec = work.spec
         plain_prompt = work.compiled.prompt.is_simple
-        if spec.fuse == "never" or work.model.local is not None or work.following is not None or not plain_prompt:
+        alone = spec.fuse == "never" or work.batch
+        if alone or work.model.local is not None or work.following is not None or not plain_prompt:
             continue
         options = orjson.dumps(spec.options, option=orjson.OPT_SORT_KEYS)
         how = (work.lane, spec.wire, spec.temperature, options, spec.pack, spec.untrusted, spec.normalize)
@@ -240,7 +241,7 @@ def fuse_groups(works: Sequence[PassWork]) -> None:
 def pack_size(work: PassWork) -> int:
     """The most records of this pass in one call."""
     spec = work.spec
-    if work.model.local is not None or spec.untrusted:
+    if work.model.local is not None or spec.untrusted or work.batch:
         return 1
     return MOST_AUTO if spec.pack == "auto" else int(spec.pack)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from inlay.types import usd
 
 if TYPE_CHECKING:
+    from inlay.batches import Batch
     from inlay.planning.plan import Plan
     from inlay.project.bars import Shown
     from inlay.project.corrected import Corrections, Fix
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "arun",
+    "batches",
+    "cancel_batch",
     "clear",
     "correct",
     "corrections",
@@ -124,11 +127,38 @@ def refreshing(names: Sequence[str]) -> frozenset[Any]:
     return frozenset({Reason.STALE} if names else ())
 
 
+def batches(declaration: Declaration, *, closed: bool = False) -> list[Batch]:
+    """The open batches of an enrichment as the store knows them, oldest first; with `closed` all. Pays nothing."""
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return session.store().journal.batches(session.enrichment.name, closed=closed)
+
+
+def cancel_batch(declaration: Declaration, submission: str) -> Batch:
+    """Cancel an open batch, named by its submission or the beginning of it; the batch as it stands then.
+
+    One that was not ordered yet gives its rows back at once. The provider stops one that runs when it can: what has run
+    by then is paid, and collected by the next run, which asks the rest again. Raises SpecError where there is none, or
+    several, of that name, StoreError where another process works on it, ProviderUnusable where it cannot be reached.
+    """
+    from inlay.project.canceling import cancel
+    from inlay.project.session import Session
+
+    with Session(declaration, need_keys=True) as session:
+        return cancel(session, submission)
+
+
 def status(declaration: Declaration) -> Status:
-    """Coverage, states, failure kinds, costs and the latest runs, from the store alone. Pays nothing."""
+    """Coverage, states, failure kinds, costs and the latest runs, from the store. Pays nothing.
+
+    Where batches are open and their key is at hand, what has ended is collected first; never fails for one.
+    """
+    from inlay.project.canceling import collected
     from inlay.project.report import PassStatus, Status
     from inlay.project.session import Session
 
+    notes = collected(declaration)
     with Session(declaration) as session:
         store = session.store()
         name = session.enrichment.name
@@ -167,7 +197,8 @@ def status(declaration: Declaration) -> Status:
             passes=tuple(passes),
             runs=runs,
             ledger=tuple(ledger),
-            notes=tuple(session.notes()),
+            notes=(*session.notes(), *notes),
+            batches=tuple(store.journal.batches(name)),
         )
 
 

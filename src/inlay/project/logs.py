@@ -21,7 +21,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from inlay.engine.events import FirstFailure, RunFinished, RunStarted, Stopping, TablePublished
+from inlay.engine.events import BatchMoved, FirstFailure, RunFinished, RunStarted, Stopping, TablePublished
 from inlay.errors import InlayError, PlanError, ProviderError, SourceError
 from inlay.project.meter import Meter
 
@@ -80,6 +80,8 @@ class RunLog:
             figures = {"pass": event.pass_name, "kind": event.kind}
         elif isinstance(event, Stopping):
             del figures["message"]  # it may be a provider's own words
+        elif isinstance(event, BatchMoved):
+            del figures["message"]
         elif isinstance(event, TablePublished):
             self._stop_watching()
         elif isinstance(event, RunFinished):

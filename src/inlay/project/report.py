@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from inlay.batches import Batch
 from inlay.errors import RunStopped
 from inlay.planning.plan import Plan
 from inlay.spec.model import Enrichment
@@ -111,7 +112,8 @@ class Status:
     runs: tuple[Mapping[str, Any], ...]
     ledger: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...] = field(default=())
+    batches: tuple[Batch, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`; keys are stable."""
-        return asdict(self)
+        return {**asdict(self), "batches": [batch.to_json() for batch in self.batches]}

@@ -13,9 +13,9 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from inlay.engine.events import Listener, RunFinished, RunPlanned, RunStarted, TablePublished
 from inlay.engine.passwork import PassWork
@@ -25,6 +25,7 @@ from inlay.errors import Interrupted, PlanError, RunStopped, SpecError
 from inlay.payload import by_cell, decode_fields
 from inlay.planning.plan import Plan
 from inlay.planning.planner import PlannedRow, Planner
+from inlay.project.batching import batchable, fillings, refuse_without
 from inlay.project.control import Control
 from inlay.project.probes import learning
 from inlay.project.publishing import publish
@@ -39,6 +40,10 @@ ASK_ABOVE_USD = 1.0
 # Who sends SIGTERM (docker, systemd, Airflow) mostly kills ten seconds later: a clean end comes before that.
 TERMINATED_S = 8.0
 
+# How a run ends whose batches go on at their providers; the next one has what is left of its budget.
+WAITING = "stopped: waiting"
+
+T = TypeVar("T")
 Confirm = Callable[[Plan], bool]
 
 
@@ -65,7 +70,8 @@ class RunOptions:
 
     `budget_usd` overrides the declaration's budget. `confirm` is asked when a run without a budget may cost more than
     a dollar; None refuses. `interrupts` handles Ctrl-C and SIGTERM (the main thread only); `control` lets another
-    thread stop the run. `watch` receives the live figures once, before the first call.
+    thread stop the run. `watch` receives the live figures once, before the first call. `mode` (live, batch, auto)
+    overrides the declaration's; without `wait` a run returns once its batches are ordered, and a later one collects them.
     """
 
     limit: int | None = None
@@ -79,10 +85,13 @@ class RunOptions:
     publish: bool = True
     fresh_budget: bool = False
     control: Control | None = None
+    mode: str | None = None
+    wait: bool = True
 
 
 def run_session(session: Session, options: RunOptions) -> Report:
     """Plan, run and publish. Costs money; safe to call again at any time. See `inlay.run`."""
+    from inlay.project.rounds import Rounds, collect, worth_batches
     from inlay.stores.liveness import new_runner
 
     started = time.monotonic()
@@ -93,23 +102,33 @@ def run_session(session: Session, options: RunOptions) -> Report:
         check_target(session.target(session.enrichment.output.files))
     refs = session.register()
     store = session.store(write=True)
+    runner = new_runner()
+    mode = options.mode or session.enrichment.mode
+    if mode == "batch":
+        refuse_without(session)
+        session.into_batches(batchable(session))
+    notes = collect(session, runner, options)
     rules = session.rules(refs, options.refresh)
     planner = session.planner(refs, rules, limit=options.limit)
+    if mode == "auto" and (many := worth_batches(session, planner.plan)):
+        planner.close()
+        session.into_batches(many)
+        planner = session.planner(refs, rules, limit=options.limit)
     try:
         plan = planner.plan
         _may_spend(session, plan, budget, options)
         tell(_planned(plan, budget))
-        runner = new_runner()
         record = store.begin_run(session.enrichment.name, runner=runner, fresh_budget=options.fresh_budget)
         tell(RunStarted(record.run_id))
         outcome = "stopped: error"
         summary: Mapping[str, Any] = {}
         stopped: RunStopped | None = None
         try:
-            works = session.works(refs, rules)
-            tally, stopped = _drive(session, works, planner, record, budget, options)
+            rounds = Rounds(session, refs, record, runner, budget, options)
+            tally, stopped = rounds.run(planner, rules)
             summary = tally.summary()
-            outcome = _outcome(tally, stopped)
+            pending = rounds.waiting or (not options.wait and tally.planned > tally.settled)
+            outcome = WAITING if pending and stopped is None else _outcome(tally, stopped)
         except KeyboardInterrupt:
             outcome = "stopped: interrupted"
             raise
@@ -122,7 +141,7 @@ def run_session(session: Session, options: RunOptions) -> Report:
             summary=summary,
             seconds=0.0,
             stopped=stopped,
-            notes=tuple(session.notes()),
+            notes=(*session.notes(), *notes, *rounds.notes()),
             declaration=session.enrichment,
         )
     finally:
@@ -196,15 +215,32 @@ def _drive(
     record: RunRecord,
     budget: Budget | None,
     options: RunOptions,
-) -> tuple[Tally, RunStopped | None]:
-    """Run the engine in an event loop of its own (uvloop where present)."""
+    tally: Tally,
+    *,
+    only: Container[str] | None = None,
+    seen: set[str] | None = None,
+    again: bool = False,
+) -> tuple[RunStopped | None, int]:
+    """Run the engine in an event loop of its own (uvloop where present); why it stopped, and how many batches it made.
+
+    `only` are the keys of the rows to take, `seen` receives those that were taken; `again`: this run has planned before.
+    """
+    if not again:
+        tally.rows_planned = planner.plan.rows_taken
+        for part, planned in zip(tally.passes, planner.plan.passes, strict=True):
+            part.planned = planned.asked
     if planner.plan.nothing_to_do:
-        return _idle_tally(works, planner.plan), None
+        return None, 0
+    return in_loop(lambda: _drive_async(session, works, planner, record, budget, options, tally, only, seen, again))
+
+
+def in_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine in an event loop of its own; the second Ctrl-C, which cancels it, is a KeyboardInterrupt."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as loop:
-            return loop.run(_drive_async(session, works, planner, record, budget, options))
+            return loop.run(work())
     except asyncio.CancelledError:
-        raise KeyboardInterrupt from None  # the second Ctrl-C
+        raise KeyboardInterrupt from None
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -215,12 +251,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _idle_tally(works: list[PassWork], plan: Plan) -> Tally:
-    from inlay.engine.tally import PassTally
-
-    return Tally([PassTally(work.name) for work in works], rows_planned=plan.rows_taken)
-
-
 async def _drive_async(
     session: Session,
     works: list[PassWork],
@@ -228,7 +258,11 @@ async def _drive_async(
     record: RunRecord,
     budget: Budget | None,
     options: RunOptions,
-) -> tuple[Tally, RunStopped | None]:
+    tally: Tally,
+    only: Container[str] | None,
+    seen: set[str] | None,
+    again: bool,
+) -> tuple[RunStopped | None, int]:
     from inlay.engine.runner import Runner
 
     store = session.store(write=True)
@@ -240,28 +274,27 @@ async def _drive_async(
         store,
         record,
         senders=senders,
+        filling=fillings(session),
         budget=budget,
         listener=options.listener,
-        spent_before_nusd=0 if spending is None else spending.spent_nusd,
+        spent_before_nusd=0 if spending is None else spending.spent_nusd - tally.cost_nusd,
+        tally=tally,
     )
-    runner.tally.rows_planned = planner.plan.rows_taken
-    for part, planned in zip(runner.tally.passes, planner.plan.passes, strict=True):
-        part.planned = planned.asked
-    if options.watch is not None:
+    if options.watch is not None and not again:
         before = 0 if spending is None else spending.spent_nusd
         options.watch(Gauges(runner.tally, planner.plan, budget, before, lambda: runner.in_flight))
     if options.control is not None:
         options.control.bind(runner.stop)
     try:
-        with _Interrupts(runner.stop, enabled=options.interrupts):
-            tally = await runner.run(_feed(planner, works, store, session.enrichment.name))
+        with Interrupts(runner.stop, enabled=options.interrupts):
+            await runner.run(_feed(planner, works, store, session.enrichment.name, only, seen))
     finally:
         if options.control is not None:
             options.control.release()
         for sender in senders.values():
             if sender is not None:
                 await sender.close()
-    return tally, runner.stopping
+    return runner.stopping, len(runner.prepared)
 
 
 def _senders(session: Session) -> dict[str, Any]:
@@ -291,12 +324,23 @@ def _senders(session: Session) -> dict[str, Any]:
     return senders
 
 
-async def _feed(planner: Planner, works: list[PassWork], store: Any, enrichment: str) -> AsyncIterator[list[Row]]:
+async def _feed(
+    planner: Planner,
+    works: list[PassWork],
+    store: Any,
+    enrichment: str,
+    only: Container[str] | None,
+    seen: set[str] | None,
+) -> AsyncIterator[list[Row]]:
     """Planned rows with what the store holds of their cells, fetched in a thread so that the loop never waits."""
     rows = planner.rows()
 
     def fetch() -> list[Row] | None:
         batch = next(rows, None)
+        if batch is not None and only is not None:
+            batch = [row for row in batch if row.key in only]
+        if batch is not None and seen is not None:
+            seen.update(row.key for row in batch)
         return None if batch is None else _with_stored(batch, works, store, enrichment)
 
     while (batch := await asyncio.to_thread(fetch)) is not None:
@@ -348,7 +392,7 @@ def _lay_over(rows: list[Row], works: list[PassWork], store: Any, enrichment: st
                 row.human[work.index] = known
 
 
-class _Interrupts:
+class Interrupts:
     """Ctrl-C once: stop cleanly, however long the calls in flight take. Twice: cancel now.
 
     SIGTERM is the same, but calls that are still in flight after TERMINATED_S are given up, and booked as paid.

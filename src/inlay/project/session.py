@@ -7,8 +7,8 @@ opened is closed by `close()`; a declaration that does not fit its source is ref
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from typing import Self
 from inlay import registry
 from inlay.contracts import Source, Store
 from inlay.engine.ask import estimate_output_tokens
+from inlay.engine.batch.rates import batch_price
 from inlay.engine.given import settled
 from inlay.engine.passwork import PassWork
 from inlay.engine.sharing import Sharing, expected_pack
@@ -41,6 +42,7 @@ from inlay.types import PassRecord, PassRef, Reason, Usage
 
 STORE_FOLDER = ".inlay"
 STORE_FILE = "store.db"
+BATCH_FOLDER = "batches"
 # A pass or recipe that the store has never seen, while nothing may be written.
 UNKNOWN = -1
 # The part of the cells that an estimate expects to go on from one model of a cascade to the next.
@@ -53,6 +55,7 @@ class Step:
 
     model: ResolvedModel
     price: Price | None
+    live_price: Price | None = None  # where `price` is that of a batch
 
 
 class Session:
@@ -77,6 +80,7 @@ class Session:
         self.learnt: list[str] = []  # what this run found out about its servers, in sentences
         self.steps: list[tuple[Step, ...]] = [self._steps(spec, need_key=need_keys) for spec in self.passes]
         self.source: Source = FileSource(self.enrichment.source, self.enrichment.folder) if source is None else source
+        self.batched: frozenset[int] = frozenset()  # the passes, by number, whose calls go into batches
         self._store: Store | None = None
         self._durable = False
 
@@ -149,6 +153,14 @@ class Session:
             problems=error.problems,
         )
 
+    def into_batches(self, passes: Iterable[int]) -> None:
+        """From here on the calls of these passes go into batches, at the price of a batch."""
+        self.batched = frozenset(passes)
+        for index in self.batched:
+            self.steps[index] = tuple(
+                replace(step, price=batch_price(step.price), live_price=step.price) for step in self.steps[index]
+            )
+
     def close(self) -> None:
         """Close the store. Idempotent."""
         if self._store is not None:
@@ -156,6 +168,13 @@ class Session:
             self._store = None
 
     # --- the store
+
+    @property
+    def batch_folder(self) -> Path:
+        """Where the files of batches are: beside the store, or beside the declaration where the store is elsewhere."""
+        name, place = self.store_place
+        beside = Path(place).parent if name == "sqlite" else self.enrichment.folder / STORE_FOLDER
+        return beside / BATCH_FOLDER
 
     @property
     def store_place(self) -> tuple[str, str | Path]:
@@ -230,6 +249,8 @@ class Session:
                     following=work,
                 )
             assert work is not None
+            if index in self.batched:
+                work.batch, work.live_price = True, steps[0].live_price
             out.append(work)
         return out
 

@@ -14,6 +14,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,7 +31,7 @@ from inlay.errors import (
     Unreadable,
 )
 from inlay.providers.endpoint import Endpoint, parse_endpoint, resolve_endpoint
-from inlay.providers.errors_map import sentence
+from inlay.providers.errors_map import error_for, sentence, told
 from inlay.providers.lasting import import_lastingly
 from inlay.types import HttpRequest
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pyreqwest.response import Response
 
 BODY_CAP = 8 * 1024 * 1024
+DOWNLOAD_CAP = 4 * 1024**3
 CONNECT_TIMEOUT_S = 10.0
 # uvicorn, and with it vLLM, closes idle connections after 5 s: a request written into one that is just closing would
 # have to be counted as possibly paid.
@@ -155,6 +157,61 @@ class Transport:
         Cancelling returns at once (or gives the answer, where it was just there), but pyreqwest lets the exchange go on
         unseen, and it keeps its place until its own end or deadline; closing does not cut it short either.
         """
+        builder, secrets = await self._builder(request)
+        self._in_flight += 1
+        try:
+            async with builder.build_streamed() as response:
+                status = response.status
+                body = await self._body(response)
+                headers = response.headers
+        except asyncio.CancelledError:
+            self._abandoned = True
+            raise
+        except _pyreqwest_error() as error:
+            raise self.translate(error) from None
+        finally:
+            self._in_flight -= 1
+        if status >= 300:
+            # A server that echoes the request in its error must not put the key into messages and logs.
+            for secret in secrets:
+                body = body.replace(secret, b"[hidden]")
+        return status, headers, body
+
+    async def download(self, request: HttpRequest, path: Path, *, cap: int = DOWNLOAD_CAP) -> int:
+        """Write the body of an answer to a file, in bounded memory; its status. The file is not synced.
+
+        Raises what `send` raises, Unreadable above `cap` bytes, and the error that a status other than 2xx means.
+        """
+        builder, secrets = await self._builder(request)
+        self._in_flight += 1
+        try:
+            async with builder.build_streamed() as response:
+                if not 200 <= response.status < 300:
+                    body, status, headers = await self._body(response), response.status, response.headers
+                    for secret in secrets:
+                        body = body.replace(secret, b"[hidden]")
+                    raise error_for(status, headers, told(status, body), provider=self.provider)
+                size = 0
+                with path.open("wb") as file:
+                    while (chunk := await response.body_reader.read_chunk()) is not None:
+                        size += len(chunk)
+                        if size > cap:
+                            raise Unreadable(
+                                f"{self.provider} sent more than {cap // 1024**2} MB; the rest was not read",
+                                provider=self.provider,
+                            )
+                        file.write(chunk)
+                return response.status
+        except asyncio.CancelledError:
+            self._abandoned = True
+            raise
+        except _pyreqwest_error() as error:
+            raise self.translate(error) from None
+        finally:
+            self._in_flight -= 1
+
+    async def _builder(self, request: HttpRequest) -> tuple[Any, tuple[bytes, ...]]:
+        """The request as pyreqwest has it, with the credentials, and what of these must never be shown."""
         client = self._client
         if client is None:
             await self.open()
@@ -176,24 +233,7 @@ class Transport:
             for name, value in await self._signer.headers(request):
                 builder = builder.header(name, value, is_sensitive=True)
                 secrets += _words(value)
-        self._in_flight += 1
-        try:
-            async with builder.build_streamed() as response:
-                status = response.status
-                body = await self._body(response)
-                headers = response.headers
-        except asyncio.CancelledError:
-            self._abandoned = True
-            raise
-        except _pyreqwest_error() as error:
-            raise self.translate(error) from None
-        finally:
-            self._in_flight -= 1
-        if status >= 300:
-            # A server that echoes the request in its error must not put the key into messages and logs.
-            for secret in secrets:
-                body = body.replace(secret, b"[hidden]")
-        return status, headers, body
+        return builder, secrets
 
     async def _body(self, response: Response) -> bytes:
         length = response.get_header("content-length")  # taken away by pyreqwest where the body is compressed

@@ -269,6 +269,29 @@ class OutputSpec(Frozen):
         return value
 
 
+class BatchSpec(Frozen):
+    """How batches are made. Bedrock needs `bucket` and `role_arn`; the other providers need none of this."""
+
+    above: int = Field(default=200, ge=0)
+    """With `mode: auto`, more planned calls than this go into batches."""
+    requests: int = Field(default=20_000, ge=1, le=100_000)
+    """The most calls in one batch; the provider's own limit holds too."""
+    megabytes: float = Field(default=100.0, gt=0, le=1000)
+    """The most megabytes of one batch; the provider's own limit holds too."""
+    bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    """Bedrock: the S3 bucket, in the region of the model, that requests and answers go through."""
+    prefix: str = Field(default="inlay", pattern=r"^[A-Za-z0-9][A-Za-z0-9/_.=-]*$", max_length=200)
+    """Bedrock: where in the bucket."""
+    role_arn: str | None = Field(default=None, pattern=r"^arn:[A-Za-z0-9-]+:iam::[0-9]{12}:role/.+$")
+    """Bedrock: the service role that reads and writes there."""
+    window_hours: int = Field(default=24, ge=24, le=168)
+    """Bedrock: how many hours a batch may take."""
+    poll_s: float = Field(default=5.0, gt=0, le=3600)
+    """Seconds between two looks at a batch; they grow to twelve times that."""
+    lost_after_s: float = Field(default=600.0, gt=0, le=86_400)
+    """Seconds for which an order whose answer was lost is looked for before it counts as never made."""
+
+
 class Enrichment(Frozen):
     """A whole declaration. Frozen; `folder` is where relative paths start (the folder of its file)."""
 
@@ -280,6 +303,10 @@ class Enrichment(Frozen):
     """What is asked, in one pass or several; a later one may read the answers of earlier ones."""
     select: SelectSpec = SelectSpec()
     """Which rows are worked on; left out, all."""
+    mode: Literal["live", "batch", "auto"] = "live"
+    """How calls go out: live, one by one; batch, half the price within a day; auto, batch where there are many."""
+    batch: BatchSpec = BatchSpec()
+    """How batches are made."""
     limits: LimitsSpec = LimitsSpec()
     """How hard to press a provider."""
     budget: BudgetSpec | None = None

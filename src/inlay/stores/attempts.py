@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from inlay.batches import HOLDING
+from inlay.batches import RUNNER as BATCH
 from inlay.errors import StoreError
 from inlay.stores.accounts import LOST, STOPPED_LOST, refuse_twice, scope_of, scopes, young_enough
 from inlay.stores.liveness import LEASE_MS
@@ -174,7 +176,19 @@ def _dead(con: sqlite3.Connection, runners: set[str], now_ms: int, alive: Alive)
     if not runners:
         return set()
     expires = dict(con.execute("SELECT runner, expires_at FROM runners"))
-    return {runner for runner in runners if not alive(runner, expires.get(runner, 0), now_ms)}
+    batches = {runner for runner in runners if runner.startswith(BATCH)}
+    holding = holders(con) if batches else set()
+    return {
+        runner
+        for runner in runners
+        if (runner not in holding if runner in batches else not alive(runner, expires.get(runner, 0), now_ms))
+    }
+
+
+def holders(con: sqlite3.Connection) -> set[str]:
+    """The names under which open batches hold leases: no process has to live for them."""
+    marks = ",".join("?" * len(HOLDING))
+    return {BATCH + row[0] for row in con.execute(f"SELECT submission FROM batches WHERE state IN ({marks})", HOLDING)}
 
 
 def bury_the_dead(con: sqlite3.Connection, own: str, now_ms: int, alive: Alive) -> None:

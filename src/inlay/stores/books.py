@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from inlay.batches import RUNNER as BATCH
 from inlay.errors import StoreError
 from inlay.stores import liveness
 from inlay.stores.accounts import LOST, STOPPED_LOST, scope_of, scopes
@@ -27,6 +28,7 @@ class Books:
         self.attempts: dict[int, AttemptRecord] = {}
         self._leases: dict[bytes, int] = {}  # address to the open attempt that holds it
         self._last = 0
+        self.batches: set[str] = set()  # the names under which open batches hold leases
 
     def run(self, run_id: int) -> RunRecord:
         """A run by its number."""
@@ -49,12 +51,15 @@ class Books:
     def end_run(self, run_id: int, outcome: str, summary: Mapping[str, Any], now: int) -> None:
         """See `contracts.Store.end_run`."""
         run = self.run(run_id)
-        self._lose([a for a in self.attempts.values() if a.is_open and a.run_id == run_id], now)
+        mine = [a for a in self.attempts.values() if a.is_open and a.run_id == run_id]
+        self._lose([a for a in mine if not a.runner.startswith(BATCH)], now)  # a batch outlives its run
         self.runs[run_id - 1] = replace(run, ended_at=now / 1000, outcome=outcome, summary=dict(summary))
         if all(other.ended_at is not None for other in self.runs if other.runner == run.runner):
             self.runners.pop(run.runner, None)
 
     def _lives(self, runner: str, now: int) -> bool:
+        if runner.startswith(BATCH):
+            return runner in self.batches
         return self._alive(runner, self.runners.get(runner, 0), now)
 
     def _bury(self, runners: Iterable[str], now: int) -> None:

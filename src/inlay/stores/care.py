@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inlay.errors import StoreError
-from inlay.stores import corrections, rows
+from inlay.stores import corrections, journal, rows
 from inlay.stores.ledger import SUM_ATTEMPTS
 
 TABLES = ("passes", "recipes", "runs", "runners", "leases", "attempts", "answers", "cells", "history")
@@ -37,6 +37,7 @@ def stats(con: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "free_bytes": number("PRAGMA freelist_count") * number("PRAGMA page_size"),
         **{table: number(f"SELECT count(*) FROM {table}") for table in TABLES},
         "corrections": number("SELECT count(*) FROM corrections") if corrections.there(con) else 0,
+        "batches": number("SELECT count(*) FROM batches") if journal.there(con) else 0,
         "oldest_answer": None if oldest is None else oldest / 1000,
         "newest_answer": None if newest is None else newest / 1000,
     }

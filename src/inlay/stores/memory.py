@@ -29,6 +29,7 @@ from inlay.stores.accounts import (
     young_enough,
 )
 from inlay.stores.books import Books
+from inlay.stores.memory_journal import MemoryJournal
 from inlay.stores.records import AttemptRecord, CellRecord, clear_records, ledger_of, prune_records, scan_batches
 from inlay.types import (
     Attempt,
@@ -77,6 +78,14 @@ class MemoryStore:
         self._history: dict[tuple[int, str], list[CellEvent]] = {}
         self._corrections: dict[str, list[Correction]] = {}  # of each enrichment, oldest first
         self._last: dict[str, int] = {}
+        self.journal = MemoryJournal(
+            self._books,
+            self._lock,
+            now_ms=self._now,
+            alive=alive,
+            commit=self.commit,
+            changed=lambda pass_id, key: cell.updated_at if (cell := self._cells.get((pass_id, key))) else 0,
+        )
 
     def close(self) -> None:
         self._closed = True
@@ -378,6 +387,7 @@ class MemoryStore:
                 "answers": len(self._answers),
                 "cells": len(self._cells),
                 "history": sum(map(len, self._history.values())),
+                "batches": self.journal.count(),
                 "corrections": sum(map(len, self._corrections.values())),
                 "oldest_answer": min(times, default=None),
                 "newest_answer": max(times, default=None),

@@ -22,6 +22,7 @@ from inlay.stores import attempts, care, liveness, rows, settle, verify
 from inlay.stores.accounts import ASKED_AGAIN, TERMINAL_REASONS
 from inlay.stores.corrections import read_corrections, write_corrections
 from inlay.stores.database import Database
+from inlay.stores.journal import SqliteJournal
 from inlay.stores.ledger import attempts_for, ledger_rows
 from inlay.stores.passes import add_pass, find_pass, recipe_text
 from inlay.types import (
@@ -168,7 +169,11 @@ class SqliteStore:
             row = con.execute(f"SELECT {_RUN} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             if row is None:
                 raise StoreError(f"run {run_id} is not in the store {self.path}", remedy="begin a run first")
-            leases = con.execute(f"SELECT {attempts.LEASE_COLUMNS} FROM leases WHERE run_id = ?", (run_id,))
+            # What waits in a batch outlives its run.
+            leases = con.execute(
+                f"SELECT {attempts.LEASE_COLUMNS} FROM leases WHERE run_id = ? AND substr(runner, 1, ?) <> ?",
+                (run_id, len(attempts.BATCH), attempts.BATCH),
+            )
             attempts.close_as_lost(con, leases.fetchall(), now)
             attempts.write_run_end(con, row, now, outcome, text)
             con.execute(
@@ -332,6 +337,12 @@ class SqliteStore:
     ) -> list[Correction]:
         with self._db.read() as con:
             return read_corrections(con, enrichment, keys, history)
+
+    # batches
+
+    @property
+    def journal(self) -> SqliteJournal:
+        return SqliteJournal(self._db, now_ms=self._now, alive=self._alive)
 
     # care
 

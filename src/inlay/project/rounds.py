@@ -1,0 +1,211 @@
+"""The rounds of a run: plan, ask, order, wait, apply, and plan again until nothing is left to do.
+
+A live run is one round. With batches, what the answers of one round make possible (passes that read them, fields that
+are asked again) goes out in the next. What stays true: a round that brings nothing in ends the run rather than being
+repeated; every round takes the rows of the first one, however few these were to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inlay.batches import Batch, BatchState
+from inlay.engine.batch.applying import Settled
+from inlay.engine.batch.files import Folder
+from inlay.engine.tally import PassTally, Tally
+from inlay.errors import BudgetReached, ProviderUnusable, RunStopped, SpecError, TooManyFailures
+from inlay.planning.plan import Plan
+from inlay.planning.planner import Planner
+from inlay.project.batching import Batching, Waited, batchable
+from inlay.project.running import Interrupts, RunOptions, _drive, in_loop
+from inlay.project.session import Session
+from inlay.types import Budget, PassRef, RunRecord
+
+# No source has more rows; a plan that is not to be capped has this limit.
+EVERY_ROW = 2**53
+
+
+def worth_batches(session: Session, plan: Plan) -> list[int]:
+    """With `mode: auto`, the passes whose calls go into batches: all that can, where many calls are planned."""
+    can = batchable(session)
+    calls = sum(plan.passes[index].calls for index in can)
+    return can if calls > session.enrichment.batch.above else []
+
+
+def collect(session: Session, runner: str, options: RunOptions, *, order: bool = True) -> list[str]:
+    """Take on what earlier runs have ordered, as far as it goes now, before anything is planned; what to tell of it.
+
+    Never raises for a batch that cannot be reached: it stays as it is. Without `order` it costs nothing.
+    """
+    store = session.store(write=True)
+    if not store.journal.batches(session.enrichment.name):
+        return []
+
+    async def look() -> Waited:
+        async with Batching(session, runner, listener=options.listener, order=order) as batching:
+            return await _held(batching.look, batching.stop, options)
+
+    try:
+        seen = in_loop(look)
+    except (RunStopped, SpecError) as error:
+        return [error.message]
+    if seen.stopped is not None:
+        raise seen.stopped
+    return _told(seen)
+
+
+async def _held(
+    work: Callable[[], Coroutine[Any, Any, Waited]], stop: Callable[[RunStopped], None], options: RunOptions
+) -> Waited:
+    """Do it, stopped by whatever may stop a run."""
+    if options.control is not None:
+        options.control.bind(stop)
+    try:
+        with Interrupts(stop, enabled=options.interrupts):
+            return await work()
+    finally:
+        if options.control is not None:
+            options.control.release()
+
+
+def _told(seen: Waited) -> list[str]:
+    notes = []
+    if seen.settled:
+        notes.append(f"{seen.settled} answers of earlier batches were collected first")
+    return notes
+
+
+@dataclass(slots=True)
+class Rounds:
+    """All rounds of one run. `waiting` is how many batches are open when it has ended."""
+
+    session: Session
+    refs: Sequence[PassRef]
+    record: RunRecord
+    runner: str
+    budget: Budget | None
+    options: RunOptions
+    waiting: int = 0
+    _tally: Tally | None = None
+
+    def run(self, planner: Planner, rules: Any) -> tuple[Tally, RunStopped | None]:
+        """Until nothing is left to do, or the run has stopped. Costs money."""
+        session, options = self.session, self.options
+        works = session.works(self.refs, rules)
+        tally = self._tally = Tally([PassTally(work.name) for work in works])
+        capped = planner.plan.rows_taken < planner.plan.rows_to_do
+        only: set[str] | None = set() if capped and session.batched else None
+        stopped, made = _drive(session, works, planner, self.record, self.budget, options, tally, seen=only)
+        while session.batched:
+            if stopped is not None and not isinstance(stopped, BudgetReached):
+                break
+            if not made and not any(part.in_batch for part in tally.passes):
+                break
+            waited = self._wait()
+            stopped = waited.stopped or self._failures() or (stopped if not waited.settled else None)
+            if stopped is not None or not options.wait:
+                break
+            if not waited.settled:
+                stopped = self._nothing(waited)
+                break
+            stopped, made = self._again(only)
+        for part in tally.passes:
+            part.planned = max(part.planned, part.settled)
+        whole = stopped is None and not any(part.planned > part.settled for part in tally.passes)
+        tally.rows_done = tally.rows_planned if whole else min(tally.rows_done, tally.rows_planned)
+        if session.batched:
+            open_ = {batch.submission for batch in session.store().journal.batches(session.enrichment.name)}
+            Folder(session.batch_folder).sweep(open_.__contains__)
+        self.waiting = len(session.store().journal.batches(session.enrichment.name))
+        return tally, stopped
+
+    def notes(self) -> list[str]:
+        """What is to be said of batches that go on."""
+        if not self.waiting:
+            return []
+        cells = sum(self.session.store().journal.waiting(self.session.enrichment.name).values())
+        batches = f"{self.waiting} batch" + ("es" if self.waiting > 1 else "")
+        return [f"{cells} cells wait in {batches}: run again to collect them"]
+
+    # --- parts
+
+    def _again(self, only: Container[str] | None) -> tuple[RunStopped | None, int]:
+        """One more round, over what is to be done now."""
+        session = self.session
+        rules = session.rules(self.refs, self.options.refresh)
+        planner = session.planner(self.refs, rules, limit=None if only is None else EVERY_ROW)
+        assert self._tally is not None
+        try:
+            again = session.works(self.refs, rules)
+            return _drive(
+                session, again, planner, self.record, self.budget, self.options, self._tally, only=only, again=True
+            )
+        finally:
+            planner.close()
+
+    def _wait(self) -> Waited:
+        """Order what is prepared, and wait for it where that is wanted."""
+
+        async def work() -> Waited:
+            async with Batching(
+                self.session, self.runner, listener=self.options.listener, note=self._landed, run=True
+            ) as batching:
+                return await _held(batching.wait if self.options.wait else batching.look, batching.stop, self.options)
+
+        try:
+            waited = in_loop(work)
+        except RunStopped as error:
+            return Waited(stopped=error)
+        if waited.stopped is not None and waited.stopped.kind == "interrupted":
+            waited.stopped.remedy = "batches that are ordered go on; the same command collects them"
+        return waited
+
+    def _landed(self, batch: Batch, settled: Settled) -> None:
+        tally = self._tally
+        assert tally is not None
+        tally.batch_lines += 1
+        tally.answers += 1
+        tally.add_usage(settled.usage)
+        tally.cost_nusd += settled.cost_nusd
+        if settled.estimated:
+            tally.estimated_nusd += settled.cost_nusd
+        index = next((number for number, ref in enumerate(self.refs) if ref.pass_id == settled.pass_id), None)
+        if index is None:
+            return
+        for place, key in enumerate(settled.keys):
+            tally.landed(index, key, settled.state, settled.kind, reused=place > 0)
+        part = tally.passes[index]
+        for answer in settled.fields.values():
+            if answer.confidence is not None and answer.value is not None:
+                part.confidence_sum += answer.confidence
+                part.confidence_n += 1
+
+    def _failures(self) -> RunStopped | None:
+        """Whether more cells have failed than may."""
+        tally, rule = self._tally, self.session.enrichment.failures
+        assert tally is not None
+        if tally.settled < rule.min_cells or tally.failed * 100 <= rule.max_percent * tally.settled:
+            return None
+        return TooManyFailures(
+            f"{tally.failed} of {tally.settled} cells failed, more than failures.max_percent {rule.max_percent:g}",
+            remedy="look at `inlay status`; then mend it, or raise failures.max_percent, and run again",
+        )
+
+    @staticmethod
+    def _nothing(waited: Waited) -> RunStopped | None:
+        """Why a wait has brought nothing in."""
+        refused = next((batch for batch in waited.closed if batch.state is BatchState.FAILED), None)
+        if refused is not None:
+            return ProviderUnusable(
+                f"batch {refused.submission} was refused: {refused.message or refused.remote_state}",
+                remedy="mend what it says, or use mode: live; nothing of it was paid",
+            )
+        if waited.closed:
+            last = waited.closed[-1]
+            return ProviderUnusable(
+                f"batch {last.submission} brought nothing: {last.message or last.remote_state}",
+                remedy="its rows are asked again by the next run; mode: live asks them at once",
+            )
+        return None
