@@ -74,10 +74,11 @@ providers = Registry(
     "inlay.providers",
     {
         "openai": "inlay.providers.openai_chat:OpenAIChat",
-        "compatible": "inlay.providers.openai_chat:CompatibleChat",
+        "compatible": "inlay.providers.compatible:CompatibleChat",
+        "azure": "inlay.providers.azure:AzureChat",
         "lexical": "inlay.providers.lexical:Lexical",
     },
-    planned=("anthropic", "azure", "bedrock"),
+    planned=("anthropic", "bedrock"),
 )
 
 stores = Registry(

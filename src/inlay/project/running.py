@@ -26,6 +26,7 @@ from inlay.payload import by_cell, decode_fields
 from inlay.planning.plan import Plan
 from inlay.planning.planner import PlannedRow, Planner
 from inlay.project.control import Control
+from inlay.project.probes import has_forms, learning
 from inlay.project.publishing import publish
 from inlay.project.report import Report
 from inlay.project.session import Session
@@ -278,7 +279,7 @@ def _senders(session: Session) -> dict[str, Any]:
         from inlay.engine.limits import CEILING
         from inlay.providers.transport import Transport
 
-        senders[key] = Transport(
+        transport = Transport(
             model.endpoint,
             model.auth_headers,
             concurrency=limits.concurrency or CEILING,
@@ -286,6 +287,7 @@ def _senders(session: Session) -> dict[str, Any]:
             provider=model.provider,
             signer=model.signer,
         )
+        senders[key] = learning(session, model, transport) if has_forms(model) else transport
     return senders
 
 

@@ -24,6 +24,7 @@ from inlay.errors import SourceError, SpecError
 from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
 from inlay.planning.planner import PlannedPass, Planner, rule_for
+from inlay.project.probes import PROBES_FILE, has_forms, recall
 from inlay.providers.models import ResolvedModel, runs_here
 from inlay.providers.models import resolve as resolve_model
 from inlay.providers.prices import Price, estimate_tokens, find_price
@@ -73,6 +74,7 @@ class Session:
         )
         self.passes: tuple[PassSpec, ...] = ordered(self.enrichment.passes)
         self.compiled = [CompiledPass(spec) for spec in self.passes]
+        self.learnt: list[str] = []  # what this run found out about its servers, in sentences
         self.steps: list[tuple[Step, ...]] = [self._steps(spec, need_key=need_keys) for spec in self.passes]
         self.source: Source = FileSource(self.enrichment.source, self.enrichment.folder) if source is None else source
         self._store: Store | None = None
@@ -117,7 +119,7 @@ class Session:
         meant for the models that are called."""
         here = bool(spec.models) and runs_here(name)
         try:
-            return resolve_model(
+            model = resolve_model(
                 name,
                 None if here else spec.endpoint,
                 None if here else spec.api_key_env,
@@ -135,6 +137,9 @@ class Session:
             raise SpecError(
                 error.message, file=self.enrichment.file, line=line, key=key, remedy=error.remedy
             ) from error
+        if has_forms(model) and (form := recall(self.probes_file, model)) is not None:
+            model.dialect.structured = form  # type: ignore[union-attr]
+        return model
 
     def close(self) -> None:
         """Close the store. Idempotent."""
@@ -157,6 +162,12 @@ class Session:
             return scheme, declared
         path = self.enrichment.folder / Path(declared.removeprefix("sqlite:///")).expanduser()
         return "sqlite", path / STORE_FILE if path.is_dir() else path
+
+    @property
+    def probes_file(self) -> Path | None:
+        """Where verdicts on servers are remembered: beside the store's file; None where the store is no file."""
+        _, place = self.store_place
+        return place.parent / PROBES_FILE if isinstance(place, Path) else None
 
     def store(self, *, write: bool = False) -> Store:
         """The store; without `write`, a file that does not exist yet is an empty store in memory: nothing is made."""
@@ -332,8 +343,9 @@ class Session:
         return self.enrichment.folder / Path(path).expanduser()
 
     def notes(self) -> list[str]:
-        """Sentences a user should read before a run: which model `auto` became, and why."""
-        return list(dict.fromkeys(step.model.why for steps in self.steps for step in steps if step.model.why))
+        """Sentences a user should read: which model `auto` became and why, and what a run learnt of a server."""
+        why = [step.model.why for steps in self.steps for step in steps if step.model.why]
+        return list(dict.fromkeys([*why, *self.learnt]))
 
 
 def _costs(

@@ -10,6 +10,7 @@ transformer in pydantic-ai.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from inlay.errors import SpecError
@@ -35,23 +36,40 @@ _KEPT = frozenset(
     ]
 )
 _FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"])
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """What one provider's strict schemas know: keywords that are copied, formats, and how large a schema may be."""
+
+    provider: str
+    keywords: frozenset[str] = _KEPT
+    formats: frozenset[str] = _FORMATS
+    properties: int = MAX_PROPERTIES
+    depth: int = MAX_DEPTH
+
+
+OPENAI = Subset("the provider")
+# Azure's page still states OpenAI's first, tighter subset (December 2025): no pattern, format or bounds.
+AZURE = Subset("Azure", frozenset(("type", "description", "enum", "const")), frozenset(), 100, 5)
+
 # Keywords that shape the answer: dropping one would ask for something else.
 _SHAPING = ("patternProperties", "prefixItems", "$dynamicRef", "$anchor")
 
 
-def lower_strict(schema: Mapping[str, Any]) -> dict[str, Any]:
+def lower_strict(schema: Mapping[str, Any], subset: Subset = OPENAI) -> dict[str, Any]:
     """The schema in the strict subset, as a new dict; property order is kept, since answers follow it.
 
-    Raises SpecError where the shape cannot be expressed: an open object, a tuple, a root that is no object, more than
-    5,000 properties or 10 levels.
+    Raises SpecError where the shape cannot be expressed: an open object, a tuple, a root that is no object, more
+    properties or levels than the subset has.
     """
     if "anyOf" in schema or "oneOf" in schema or schema.get("type") != "object":
         raise SpecError("the answer schema must be an object at its root", key="fields")
-    walk = _Lowering()
+    walk = _Lowering(subset)
     lowered = walk.node(schema, (), 1)
-    if walk.properties > MAX_PROPERTIES:
+    if walk.properties > subset.properties:
         raise SpecError(
-            f"the answer schema has {walk.properties} properties; the provider takes {MAX_PROPERTIES}",
+            f"the answer schema has {walk.properties} properties; {subset.provider} takes {subset.properties}",
             key="fields",
             remedy="split the fields over several passes",
         )
@@ -59,15 +77,17 @@ def lower_strict(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Lowering:
-    def __init__(self) -> None:
+    def __init__(self, subset: Subset) -> None:
+        self.subset = subset
         self.properties = 0
 
     def node(self, schema: Any, at: tuple[str, ...], depth: int) -> dict[str, Any]:
         if not isinstance(schema, Mapping):
             raise _inexpressible(at, "is not a schema")
-        if depth > MAX_DEPTH:
+        if depth > self.subset.depth:
             raise SpecError(
-                f"{_place(at)} is nested deeper than {MAX_DEPTH} levels, which the provider does not take",
+                f"{_place(at)} is nested deeper than {self.subset.depth} levels, which {self.subset.provider} does not "
+                "take",
                 key="fields",
                 remedy="flatten the field, or split it over several passes",
             )
@@ -81,10 +101,10 @@ class _Lowering:
                 raise _inexpressible(at, "uses `allOf`")
             rest = {key: value for key, value in schema.items() if key != "allOf"}
             return self.node({**parts[0], **rest}, at, depth)
-        lowered = {key: value for key, value in schema.items() if key in _KEPT}
+        lowered = {key: value for key, value in schema.items() if key in self.subset.keywords}
         if _has_lookaround(lowered.get("pattern")):
             del lowered["pattern"]
-        if schema.get("format") in _FORMATS:
+        if schema.get("format") in self.subset.formats:
             lowered["format"] = schema["format"]
         if (branches := schema.get("anyOf") or schema.get("oneOf")) is not None:
             lowered["anyOf"] = [self.node(branch, (*at, "anyOf"), depth) for branch in branches]

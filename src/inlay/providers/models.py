@@ -1,10 +1,13 @@
 """`model: provider:name` resolved: which code speaks to it, where it is, and with which key.
 
 A provider's class says what it needs: one with `answerer` runs in this process and is made without arguments; any
-other is a Dialect, made with its endpoint, whose class attributes name `default_endpoint`, `endpoint_env`, `key_env`
-and `key_hosts` (all optional). Optional too: `wires`, its other wires (name to "module:Class"); a class method
-`endpoint_of_region(region, env)` that gives the endpoint of a cloud region, or None; a method `signer(env, region)`
-that gives a contracts.Signer where requests carry no plain key, or None.
+other is a Dialect, made with its endpoint, whose class attributes name `default_endpoint`, `endpoint_env`,
+`endpoint_example`, `key_env` and `key_hosts` (all optional). Optional too: `wires`, its other wires (name to
+"module:Class"); `endpoint_of_region(region, env)`, a class method that gives the endpoint of a cloud region, or None;
+`placed(endpoint, env)`, a class method that gives an endpoint in its plain form and the keyword arguments that the
+class is made with; `signer(env, region)`, a method that gives a contracts.Signer where requests carry no plain key, or
+None.
+
 What stays true: a key goes only where its owner sent it, which is the provider's own hosts, this machine, the endpoint
 that the environment names, or any endpoint once the declaration names the variable itself; no secret is shown by repr.
 """
@@ -80,8 +83,8 @@ def resolve(
     if not name or name != name.strip() or not name.isprintable():
         raise SpecError(f"`{model}` names no model", key="model", remedy=f"write {provider}:NAME")
     cls = _on_wire(cls, provider, wire)
-    place, by_environment = _endpoint(cls, provider, name, endpoint, region, env)
-    dialect = cls(place.url)
+    place, by_environment, arguments = _endpoint(cls, provider, name, endpoint, region, env)
+    dialect = cls(place.url, **arguments)
     headers: tuple[tuple[str, str], ...] = ()
     signer: Signer | None = None
     variable = api_key_env or getattr(cls, "key_env", None)
@@ -92,7 +95,7 @@ def resolve(
             _check_key_goes_home(cls, provider, variable, place)
         headers = dialect.auth(require_key(variable, env, provider=provider))
     elif signer is not None and not by_environment:
-        _check_key_goes_home(cls, provider, f"{provider}'s credential", place)
+        _check_key_goes_home(cls, provider, "", place)
     used = variable if headers and variable else ""
     return ResolvedModel(
         provider, name, dialect=dialect, endpoint=place, auth_headers=headers, key_variable=used, signer=signer
@@ -169,43 +172,59 @@ def runs_here(model: str) -> bool:
 
 def _on_wire(cls: Any, provider: str, wire: str | None) -> Any:
     """The class for the wire that was asked for; without a wish, the provider's own."""
-    wires: Mapping[str, str] = getattr(cls, "wires", {})
     if wire is None:
         return cls
-    if wire not in wires:
-        known = f"{provider} has {', '.join(wires)}" if wires else f"{provider} has one wire: leave `wire` out"
-        raise SpecError(f"{provider} has no wire `{wire}`", key="wire", remedy=known)
-    return registry.load_target(wires[wire])
+    wires: Mapping[str, str] = getattr(cls, "wires", {})
+    found = registry.load_target(wires[wire]) if wire in wires else None
+    if found is not None and getattr(found, "name", None) == getattr(cls, "name", None):
+        return found
+    # A gateway that is a subclass of OpenAI's wire inherits the list, and none of the wires on it is its own.
+    own = found is None and len(wires) > 0
+    known = f"{provider} has {', '.join(wires)}" if own else f"{provider} has one wire: leave `wire` out"
+    raise SpecError(f"{provider} has no wire `{wire}`", key="wire", remedy=known)
 
 
 def _endpoint(
     cls: Any, provider: str, name: str, endpoint: str | None, region: str | None, env: Mapping[str, str]
-) -> tuple[Endpoint, bool]:
-    """Where the model is, and whether the environment said so."""
-    if endpoint is not None:
-        return parse_endpoint(endpoint), False
+) -> tuple[Endpoint, bool, dict[str, Any]]:
+    """Where the model is, whether the environment said so, and what the class is made with beside it."""
     variable = getattr(cls, "endpoint_env", None)
-    if variable and env.get(variable):
-        return parse_endpoint(env[variable], key=variable), True
-    default = getattr(cls, "default_endpoint", None)
-    if (of_region := getattr(cls, "endpoint_of_region", None)) is not None:
-        default = of_region(region, env)
-    if default is None:
+    key, by_environment = "endpoint", False
+    if endpoint is None and variable and env.get(variable):
+        endpoint, key, by_environment = env[variable], variable, True
+    if endpoint is None:
+        endpoint = getattr(cls, "default_endpoint", None)
+        if (of_region := getattr(cls, "endpoint_of_region", None)) is not None:
+            endpoint = of_region(region, env)
+    if endpoint is None:
+        example = getattr(cls, "endpoint_example", "http://127.0.0.1:8000/v1")
         raise SpecError(
             f"{provider}:{name} needs an `endpoint`",
             key="endpoint",
-            remedy="add, for example, endpoint: http://127.0.0.1:8000/v1",
+            remedy=f"add, for example, endpoint: {example}" + (f", or export {variable}=…" if variable else ""),
         )
-    return parse_endpoint(default), False
+    plain: str = endpoint
+    arguments: dict[str, Any] = {}
+    if (placed := getattr(cls, "placed", None)) is not None:
+        plain, arguments = placed(plain, env)
+    return parse_endpoint(plain, key=key), by_environment, arguments
 
 
 def _check_key_goes_home(cls: Any, provider: str, variable: str, place: Endpoint) -> None:
-    """A declaration from somebody else must not send this machine's own key to a place of its choice."""
+    """A declaration from somebody else must not send this machine's own key, or a token (no `variable`), to a place of
+    its choice."""
     homes: tuple[str, ...] = getattr(cls, "key_hosts", ())
     at_home = any(place.host == home or place.host.endswith("." + home) for home in homes)
-    if homes and not at_home and place.reach != "loopback":
-        raise SpecError(
-            f"{variable} is not sent to {place.host}, which is not {provider}'s own host",
-            key="endpoint",
-            remedy=f"say so with api_key_env: {variable}, or use compatible:NAME for a server without that key",
-        )
+    if not homes or at_home or place.reach == "loopback":
+        return
+    if variable:
+        remedy = f"say so with api_key_env: {variable}, or use compatible:NAME for a server without that key"
+    elif named := getattr(cls, "endpoint_env", None):
+        remedy = f"name the endpoint in {named} instead of the declaration, or a key for it in `api_key_env`"
+    else:
+        remedy = "name a key for it in `api_key_env`"
+    raise SpecError(
+        f"{variable or 'your credential'} is not sent to {place.host}, which is not {provider}'s own host",
+        key="endpoint",
+        remedy=remedy,
+    )

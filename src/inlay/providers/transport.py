@@ -102,7 +102,7 @@ class Transport:
         self.provider = provider or self.endpoint.host
         self._auth = auth_headers
         self._signer = signer
-        self._secrets = tuple(word.encode() for _, value in auth_headers for word in value.split() if len(word) >= 8)
+        self._secrets = tuple(word for _, value in auth_headers for word in _words(value))
         self._env = os.environ if env is None else env
         self._client: Client | None = None
         self._opening = asyncio.Lock()
@@ -171,9 +171,11 @@ class Transport:
                 builder = builder.body_bytes(request.body)
         if request.headers is not _JSON and request.headers != _JSON:
             builder = builder.headers(request.headers)
+        secrets = self._secrets
         if self._signer is not None:
             for name, value in await self._signer.headers(request):
                 builder = builder.header(name, value, is_sensitive=True)
+                secrets += _words(value)
         self._in_flight += 1
         try:
             async with builder.build_streamed() as response:
@@ -189,7 +191,7 @@ class Transport:
             self._in_flight -= 1
         if status >= 300:
             # A server that echoes the request in its error must not put the key into messages and logs.
-            for secret in self._secrets:
+            for secret in secrets:
                 body = body.replace(secret, b"[hidden]")
         return status, headers, body
 
@@ -283,6 +285,11 @@ class Transport:
             except (BuilderError, ValueError):
                 raise SpecError("HTTPS_PROXY is not a URL", key="HTTPS_PROXY") from None
         return builder.build()
+
+
+def _words(value: str) -> tuple[bytes, ...]:
+    """The parts of a header's value that are long enough to be a secret."""
+    return tuple(word.encode() for word in value.split() if len(word) >= 8)
 
 
 def _pyreqwest_error() -> type[Exception]:

@@ -22,7 +22,8 @@ from inlay.errors import (
     SpendLimitReached,
     Unreadable,
 )
-from inlay.providers.openai_chat import CompatibleChat, OpenAIChat
+from inlay.providers.compatible import CompatibleChat
+from inlay.providers.openai_chat import OpenAIChat
 from inlay.providers.transport import Transport
 from inlay.testing import FAULTS, Simulator
 from inlay.types import CallShape, Usage
@@ -94,7 +95,7 @@ def test_a_compatible_server_gets_the_older_name_of_the_cap() -> None:
     body = body_of(CompatibleChat("http://127.0.0.1:8000/v1/"))
     assert body["max_tokens"] == 300
     assert "max_completion_tokens" not in body
-    assert CompatibleChat("http://127.0.0.1:8000/v1/").url == "http://127.0.0.1:8000/v1/chat/completions"
+    assert CompatibleChat("http://127.0.0.1:8000/v1/").url("x") == "http://127.0.0.1:8000/v1/chat/completions"
     with pytest.raises(SpecError, match="endpoint"):
         CompatibleChat()
 
@@ -357,6 +358,7 @@ EXPECTED = {
     "html_200": "unreadable",
     "null_body": "unreadable",
     "no_choices": "unreadable",
+    "error_in_200": "overloaded",
     "bad_utf8": "unreadable",
     "huge_body": "unreadable",
     "refusal": "refused",

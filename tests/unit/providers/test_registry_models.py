@@ -109,7 +109,7 @@ def test_lexical_by_name() -> None:
         ("llama3:8b", "compatible:llama3:8b"),
         ("anthropic:claude-haiku-5-5", "not yet in this version"),
         ("bedrock:openai.gpt-oss-120b-1:0", "not yet in this version"),
-        ("azure", "not yet in this version"),
+        ("azure", "write azure:NAME"),
         ("openai:", "names no model"),
         ("openai", "names no model"),
         ("openai: gpt", "names no model"),

@@ -1,0 +1,174 @@
+"""One declaration over every wire that speaks OpenAI's shapes: the same table, the same bill, the same failures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import inlay
+from inlay.errors import ProviderError, SpecError
+from inlay.providers.models import resolve
+from inlay.providers.transport import Transport
+from inlay.testing import FAULTS, Simulator
+from inlay.types import CallShape
+
+KEYS = {"OPENAI_API_KEY": "sk-canary-0123456789", "AZURE_OPENAI_API_KEY": "azure-canary-012345"}
+DATED = {"OPENAI_API_VERSION": "2025-04-01-preview"}
+# name: model, wire, the simulator's endpoint, more of the environment
+WIRES: dict[str, tuple[str, str | None, str, dict[str, str]]] = {
+    "chat": ("openai:gpt-6-luna", None, "openai", {}),
+    "responses": ("openai:gpt-6-luna", "responses", "openai", {}),
+    "azure": ("azure:gpt-6-luna", None, "azure", {}),
+    "azure responses": ("azure:gpt-6-luna", "responses", "azure", {}),
+    "azure dated": ("azure:gpt-6-luna", "chat", "azure-dated", DATED),
+    "azure dated responses": ("azure:gpt-6-luna", "responses", "azure-dated", DATED),
+    "compatible": ("compatible:gpt-6-luna", None, "compatible", {}),
+    "compatible responses": ("compatible:gpt-6-luna", "responses", "compatible", {}),
+}
+ROWS = 'id,text\n1,Lovely and clean\n2,駅から遠いが静か\n3,خدمة سيئة للغاية\n4,"Mediocre 😐, ""at best"""\n'
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_VERSION", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_AD_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def run(folder: Path, sim: Simulator, name: str, env: pytest.MonkeyPatch) -> tuple[list[dict[str, Any]], Any]:
+    model, wire, at, more = WIRES[name]
+    for variable, value in more.items():
+        env.setenv(variable, value)
+    folder.mkdir()
+    (folder / "rows.csv").write_text(ROWS, encoding="utf-8")
+    part: dict[str, Any] = {
+        "name": "read",
+        "model": model,
+        "endpoint": sim.endpoints[at],
+        "prompt": "Read this review: {{ text }}",
+        "fields": {
+            "mood": {"type": "enum", "values": ["good", "悪い"], "evidence": True, "confidence": True},
+            "topics": "list[string]",
+            "told": {"type": "boolean", "nullable": False},
+        },
+        "options": {"reasoning_effort": "low"},
+        "prices": {"input_per_million": 1000, "output_per_million": 3000, "cached_input_per_million": 100},
+    }
+    if wire is not None:
+        part["wire"] = wire
+    source = {"files": "rows.csv", "key": "id"}
+    file = folder / "inlay.yaml"
+    file.write_text(json.dumps({"name": "r", "source": source, "passes": [part], "output": "out.parquet"}))
+    report = inlay.run(file, yes=True)
+    for variable in more:
+        env.delenv(variable)
+    assert report.exit_code == 0
+    table = pq.read_table(folder / "out.parquet")
+    rows = table.drop_columns(["enriched_at"]).to_pylist()
+    # Who was asked is all that may differ.
+    return json.loads(json.dumps(rows).replace(model, "MODEL")), report.summary
+
+
+def test_the_same_declaration_gives_the_same_table_and_bill_over_every_wire(
+    tmp_path: Path, env: pytest.MonkeyPatch
+) -> None:
+    with Simulator(null_share=0.2) as sim:
+        found = {name: run(tmp_path / name.replace(" ", "_"), sim, name, env) for name in WIRES}
+        calls = sim.ledger.calls
+    table, summary = found["chat"]
+    assert len(table) == 4
+    assert summary["cost_usd"] > 0
+    for name, (other, bill) in found.items():
+        assert other == table, name
+        assert (bill["calls"], bill["cost_usd"]) == (summary["calls"], summary["cost_usd"]), name
+    assert len(calls) == 4 * len(WIRES)
+    assert all(call.status == 200 for call in calls)
+
+
+def test_a_switch_of_wire_asks_nothing_again(tmp_path: Path, env: pytest.MonkeyPatch) -> None:
+    with Simulator() as sim:
+        run(tmp_path / "a", sim, "chat", env)
+        file = tmp_path / "a" / "inlay.yaml"
+        data = json.loads(file.read_text())
+        data["passes"][0]["wire"] = "responses"
+        file.write_text(json.dumps(data))
+        before = len(sim.ledger.calls)
+        assert inlay.plan(file).calls == 0
+        assert inlay.run(file, yes=True).summary["calls"] == 0
+        assert len(sim.ledger.calls) == before
+
+
+def test_a_wire_that_a_provider_does_not_have_is_named_with_those_it_has() -> None:
+    with pytest.raises(SpecError) as caught:
+        resolve("openai:x", env=KEYS, wire="converse")
+    assert (caught.value.key, caught.value.remedy) == ("wire", "openai has chat, responses")
+
+
+# What comes over every wire as the same class; how bytes travel is tested for one of them.
+OUTCOMES = {
+    "http_500": "overloaded",
+    "http_503": "overloaded",
+    "http_429": "rate_limited",
+    "http_429_quota": "spend_limit",
+    "http_401": "authentication",
+    "http_403": "authentication",
+    "http_404": "model_not_found",
+    "http_400_schema": "schema_rejected",
+    "http_400_context": "too_long",
+    "http_400_filter": "content_filtered",
+    "http_413": "too_long",
+    "redirect": "run",
+    "empty_200": "unreadable",
+    "html_200": "unreadable",
+    "null_body": "unreadable",
+    "error_in_200": "overloaded",
+    "bad_utf8": "unreadable",
+    "refusal": "refused",
+    "filtered": "content_filtered",
+    "truncated": "truncated",
+    "lone_surrogate": "answered",
+    "lone_surrogate_outer": "answered",
+    "null_content": "answered",
+    "empty_content": "answered",
+    "nan": "answered",
+}
+SCHEMA = {
+    "type": "object",
+    "properties": {"mood": {"type": "string", "enum": ["good", "悪い"]}, "stars": {"type": "integer"}},
+    "required": ["mood", "stars"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("name", WIRES)
+def test_every_fault_is_of_the_same_class_over_every_wire(name: str) -> None:
+    model, wire, at, more = WIRES[name]
+    assert set(OUTCOMES) <= set(FAULTS)
+
+    async def scenario() -> dict[str, str]:
+        found = {}
+        for fault in OUTCOMES:
+            with Simulator(faults=[{"fault": fault}]) as sim:
+                found[fault] = await once(sim.endpoints[at])
+        return found
+
+    async def once(endpoint: str) -> str:
+        resolved = resolve(model, endpoint, env={**KEYS, **more}, wire=wire)
+        assert resolved.dialect is not None
+        assert resolved.endpoint is not None
+        encode = resolved.dialect.encoder(CallShape("gpt-6-luna", "Be exact.", SCHEMA, "read", 300))
+        async with Transport(resolved.endpoint, resolved.auth_headers, env={}) as transport:
+            try:
+                answer = resolved.dialect.read(*await transport.send(encode("これは good です")))
+            except ProviderError as error:
+                return error.kind if "canary" not in str(error) else "the key is shown"
+        return "truncated" if answer.truncated else "answered"
+
+    assert asyncio.run(scenario()) == OUTCOMES
