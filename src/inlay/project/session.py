@@ -33,8 +33,8 @@ from inlay.spec.check import check_columns
 from inlay.spec.compiled import CompiledPass
 from inlay.spec.graph import ordered
 from inlay.spec.load import load
-from inlay.spec.model import Enrichment, PassSpec
-from inlay.spec.problems import Problems
+from inlay.spec.model import Enrichment, LimitsSpec, ModelSpec, PassSpec
+from inlay.spec.problems import Problems, join_key
 from inlay.spec.resolve import resolve as resolve_spec
 from inlay.tables.files import FileSource
 from inlay.tables.paths import takes
@@ -51,10 +51,11 @@ ESCALATED = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A model of a pass and what it costs (None: unknown)."""
+    """A model of a pass, what it costs (None: unknown) and how hard it may be pressed."""
 
     model: ResolvedModel
     price: Price | None
+    limits: LimitsSpec
     live_price: Price | None = None  # where `price` is that of a batch
 
 
@@ -114,41 +115,51 @@ class Session:
     def _steps(self, spec: PassSpec, *, need_key: bool) -> tuple[Step, ...]:
         steps = []
         for number, name in enumerate(spec.models or (spec.model,)):
-            model = self._model(spec, name, f"models[{number}]" if spec.models else "model", need_key=need_key)
-            steps.append(Step(model, find_price(model.provider, model.name, spec.prices, options=spec.options)))
+            named = self.enrichment.models.get(name) if spec.models else None
+            at = f"models[{number}]" if spec.models else "model"
+            model = self._model(spec, name, at, named, need_key=need_key)
+            prices = spec.prices or (named.prices if named is not None else None)
+            price = find_price(model.provider, model.name, prices, options=spec.options)
+            steps.append(Step(model, price, self.enrichment.limits_of(name if named is not None else spec.named)))
         return tuple(steps)
 
-    def _model(self, spec: PassSpec, name: str, at: str, *, need_key: bool) -> ResolvedModel:
-        """A model of a pass; a mistake names the line of the declaration. In a cascade `endpoint` and `api_key_env` are
-        meant for the models that are called."""
-        here = bool(spec.models) and runs_here(name)
+    def _model(self, spec: PassSpec, name: str, at: str, named: ModelSpec | None, *, need_key: bool) -> ResolvedModel:
+        """A model of a pass; a mistake names the line of the declaration. In a cascade `endpoint` and its like are
+        meant for the models that are called; `named` is what the declaration says of this one."""
+        full = name if named is None else named.model
+        here = bool(spec.models) and runs_here(full)
+        said = {key: getattr(spec, key) or getattr(named, key, None) for key in ("endpoint", "api_key_env")}
         try:
             model = resolve_model(
-                name,
-                None if here else spec.endpoint,
-                None if here else spec.api_key_env,
+                full,
+                None if here else said["endpoint"],
+                None if here else said["api_key_env"],
                 self.env,
                 need_key=need_key,
-                region=spec.region,
-                wire=spec.wire,
+                region=spec.region or getattr(named, "region", None),
+                wire=spec.wire or getattr(named, "wire", None),
             )
         except SpecError as error:
-            raise self._located(spec, error, at if error.key in (None, "model") else error.key) from error
+            key = at if error.key in (None, "model") else error.key
+            own = spec.named or (name if named is not None else "")
+            raise self._located(spec, error, key, own) from error
         if has_forms(model) and (form := recall(self.probes_file, model)) is not None:
             model.dialect.structured = form  # type: ignore[union-attr]
         return model
 
-    def _located(self, spec: PassSpec, error: SpecError, key: str | None) -> SpecError:
-        """A mistake in a pass, with its place in the declaration."""
+    def _located(self, spec: PassSpec, error: SpecError, key: str | None, own: str = "") -> SpecError:
+        """A mistake in a pass, with its place in the declaration: in the pass, or in the named model `own` it asks."""
         index = next(number for number, other in enumerate(self.enrichment.passes) if other.name == spec.name)
         problems = Problems(self.enrichment.file)
         problems.lines = self.enrichment.lines
-        key = f"passes[{index}].{key}" if key else f"passes[{index}]"  # a key that an error names is a path already
+        place = f"passes[{index}].{key}" if key else f"passes[{index}]"  # a key that an error names is a path already
+        if own and (error.key in (None, "model") or place not in problems.lines):
+            place = problems.known_key(join_key(join_key("models", own), error.key or "model"))
         return SpecError(
             error.message,
             file=self.enrichment.file,
-            line=problems.line_of(key),
-            key=key,
+            line=problems.line_of(place),
+            key=place,
             remedy=error.remedy,
             problems=error.problems,
         )

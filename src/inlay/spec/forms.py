@@ -62,6 +62,13 @@ def _budget(data: dict[str, Any], key: str, forms: Forms) -> None:
         data["budget"] = {"usd": data["budget"]}
 
 
+def _models(data: dict[str, Any], key: str, forms: Forms) -> None:
+    named = data["models"]
+    for name, model in named.items() if isinstance(named, dict) else ():
+        if isinstance(model, str):
+            named[name] = {"model": model}
+
+
 def _output(data: dict[str, Any], key: str, forms: Forms) -> None:
     if isinstance(data["output"], str):
         data["output"] = {"files": data["output"]}
@@ -298,5 +305,5 @@ def _rules(data: dict[str, Any], key: str, forms: Forms) -> None:
             rule.setdefault("null_reason", given.pop("reason"))
 
 
-_TOP: dict[str, Form] = {"budget": _budget, "output": _output}
+_TOP: dict[str, Form] = {"budget": _budget, "output": _output, "models": _models}
 _PASS: dict[str, Form] = {"ttl": _ttl, "prompt_file": _prompt_file, "fields": _fields, "rules": _rules}

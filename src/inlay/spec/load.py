@@ -2,7 +2,7 @@
 
 Text to tree (`document`), variables (`environment`), short forms (`forms`), models (`model`), meaning (`resolve`).
 What stays true: scalars reach the models as the text that stands in the file, so `no`, `007` and `1.10` stay what they
-are where text is meant; only `options` of a pass, which has no declared types, follows YAML's own rules.
+are where text is meant; only `options`, which has no declared types, follows YAML's own rules.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LITERAL, _FREE, _USUAL = "literal", "free", "usual"
 _READINGS = (
     (re.compile(r"passes\[\d+\]\.(?:prompt|fields)"), _LITERAL),
     (re.compile(r"passes\[\d+\]\.rules\[\d+\]\.(?:when|pattern|set)"), _LITERAL),
-    (re.compile(r"passes\[\d+\]\.options"), _FREE),
+    (re.compile(r"(?:passes\[\d+\]|models\.[A-Za-z0-9_-]+)\.options"), _FREE),
 )
 
 
@@ -94,7 +94,8 @@ def _declaration(root: Node, reader: _Reader, forms: Forms) -> Enrichment | None
         if isinstance(item, dict) and isinstance(item.get("name"), str)
     ]
     sound = {index: spec for index, spec in passes.items() if not problems.covers(f"passes[{index}].prompt")}
-    resolved = resolve_passes(sound, output, problems, all_names=names, places=reader.places)
+    models = None if enrichment is None else enrichment.models
+    resolved = resolve_passes(sound, output, problems, all_names=names, places=reader.places, models=models)
     return None if enrichment is None or problems.found else with_passes(enrichment, resolved)
 
 

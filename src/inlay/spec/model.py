@@ -97,7 +97,7 @@ class PassSpec(Frozen):
     rules: tuple[RuleSpec, ...] = ()
     """What is given without asking a model, in order; what they leave open is asked."""
     model: str = "auto"
-    """`provider:name`, or auto: the provider whose key is in the environment, else the built-in lexical."""
+    """`provider:name`, a name of `models`, or auto: whatever the environment has a key for, else the built-in lexical."""
     models: tuple[str, ...] = ()
     """A cascade in place of `model`, cheapest first: the next one is asked where an answer does not suffice."""
     escalate_below: float | None = Field(default=None, ge=0, le=1)
@@ -118,6 +118,8 @@ class PassSpec(Frozen):
     """Which of the provider's wires carries the calls, such as chat or responses; left out, its usual one."""
     inputs: tuple[str, ...] = ()
     """The columns that the answer depends on; left out, those that the prompt reads."""
+    named: str = ""
+    """The name of `models` that `model` stood for; found by the loader."""
     upstream: tuple[tuple[str, str], ...] = ()
     """(pass, field) of what the prompt reads of earlier passes; found by the loader."""
     prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
@@ -223,6 +225,29 @@ class LimitsSpec(Frozen):
     """Seconds that a whole call may take."""
 
 
+class ModelSpec(Frozen):
+    """A model under a name of its own: what passes may say of a model, said once. Keys of the pass come before these."""
+
+    model: str
+    """`provider:name`. The short form `small: openai:gpt-6-luna` is the same as `small: {model: openai:gpt-6-luna}`."""
+    endpoint: str | None = None
+    """Where its server is, such as http://127.0.0.1:8000/v1; left out, the provider's own."""
+    region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$")
+    """Its cloud region, such as eu-central-1; left out, what the environment says."""
+    wire: str | None = Field(default=None, pattern=r"^[a-z_]+$")
+    """Which of the provider's wires carries the calls; left out, its usual one."""
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The name of the environment variable that holds its key; never the key itself."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """Sent only where it is given: some models refuse it."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further keys of the provider's request body; those of a pass are added, and come first."""
+    prices: PriceSpec | None = None
+    """What it costs, where the built-in table does not know or you pay something else."""
+    limits: LimitsSpec | None = None
+    """How hard to press it; left out, the file's `limits`."""
+
+
 class BudgetSpec(Frozen):
     """The most that may be spent. `per: run` lasts until a run ends by itself: a stopped run goes on with the rest."""
 
@@ -301,6 +326,8 @@ class Enrichment(Frozen):
     """Where the rows are, and what tells them apart."""
     passes: tuple[PassSpec, ...] = Field(min_length=1)
     """What is asked, in one pass or several; a later one may read the answers of earlier ones."""
+    models: dict[Name, ModelSpec] = Field(default_factory=dict)
+    """Name → model: names of your own for `model` of a pass, each `provider:name` or keys."""
     select: SelectSpec = SelectSpec()
     """Which rows are worked on; left out, all."""
     mode: Literal["live", "batch", "auto"] = "live"
@@ -338,6 +365,11 @@ class Enrichment(Frozen):
     def lines(self) -> dict[str, int]:
         """The line of every key path (`passes[0].fields.stars`) of the file it was read from; empty otherwise."""
         return self._lines
+
+    def limits_of(self, named: str) -> LimitsSpec:
+        """The limits of a model: its own, where a name of `models` gives some, or the file's."""
+        model = self.models.get(named)
+        return self.limits if model is None or model.limits is None else model.limits
 
     def get_pass(self, name: str) -> PassSpec:
         """The pass of that name; KeyError otherwise."""

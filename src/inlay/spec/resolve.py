@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 from inlay.errors import SpecError
 from inlay.spec.columns import ROW_COLUMNS, pass_columns, suggested_prefix
 from inlay.spec.graph import CYCLE_REMEDY, cycle_message, find_cycle
-from inlay.spec.model import Enrichment, OutputSpec, PassSpec
-from inlay.spec.problems import Problems, TooManyProblems, show_text, suggest
+from inlay.spec.model import Enrichment, ModelSpec, OutputSpec, PassSpec
+from inlay.spec.named import check_models, put_in
+from inlay.spec.problems import Problems, TooManyProblems, join_key, show_text, suggest
 from inlay.spec.prompt import Prompt
 
 
@@ -36,7 +37,7 @@ def resolve(enrichment: Enrichment) -> Enrichment:
     problems.lines = enrichment.lines
     resolved = dict(enumerate(enrichment.passes))
     try:
-        resolved = resolve_passes(resolved, enrichment.output, problems)
+        resolved = resolve_passes(resolved, enrichment.output, problems, models=enrichment.models)
     except TooManyProblems:
         pass
     problems.raise_any()
@@ -55,11 +56,16 @@ def resolve_passes(
     *,
     all_names: Iterable[str] = (),
     places: Mapping[str, PromptPlace] | None = None,
+    models: Mapping[str, ModelSpec] | None = None,
 ) -> dict[int, PassSpec]:
     """Check and fill in the passes that are valid by themselves, by their number in the file.
 
     `all_names` also names the others, so that a reference to one of those is no second mistake.
     """
+    models = models or {}
+    check_models(models, problems)
+    for name, model in models.items():
+        _check_endpoint(model.endpoint, join_key(join_key("models", name), "endpoint"), problems)
     names = dict.fromkeys((*(spec.name for spec in passes.values()), *all_names))
     first: dict[str, int] = {}
     resolved: dict[int, PassSpec] = {}
@@ -70,7 +76,7 @@ def resolve_passes(
         first.setdefault(spec.name, index)
         _check_endpoint(spec.endpoint, f"passes[{index}].endpoint", problems)
         _check_rules(spec, index, problems)
-        resolved[index] = _with_inputs(spec, index, problems, places or {})
+        resolved[index] = put_in(_with_inputs(spec, index, problems, places or {}), index, models, problems)
     by_name = {name: passes[index] for name, index in first.items()}
     for index, spec in resolved.items():
         _check_upstream(spec, index, by_name, names, problems)

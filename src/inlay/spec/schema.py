@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from inlay.spec.fields import FIELD_TYPES, FieldSpec
 from inlay.spec.forms import DURATION_PATTERN
 from inlay.spec.keys import keys_of, models
-from inlay.spec.model import Enrichment, PassSpec, SourceSpec
+from inlay.spec.model import Enrichment, ModelSpec, PassSpec, SourceSpec
 from inlay.spec.rules import RuleSpec
 
 Node = dict[str, Any]
@@ -46,6 +46,7 @@ _TYPE: list[Node] = [{"enum": [*FIELD_TYPES, "list[string]"]}, _WRITTEN_TYPE]
 SHORT: Mapping[tuple[type[BaseModel], str], list[Node]] = {
     (Enrichment, "budget"): [{"type": "number", "minimum": 0}, _NUMERIC],
     (Enrichment, "output"): [TEXT],
+    (Enrichment, "models"): [],  # `provider:name` in the place of a model's keys
     (SourceSpec, "files"): [TEXT],
     (SourceSpec, "key"): [TEXT],
     (PassSpec, "prompt"): [_NULL],
@@ -58,6 +59,8 @@ WRITTEN: Mapping[tuple[type[BaseModel], str], Node] = {
     (PassSpec, "ttl"): {"anyOf": [{"type": "string", "pattern": f"^{DURATION_PATTERN}$|\\$\\{{"}, _NULL]},
     (FieldSpec, "type"): {"anyOf": _TYPE},
 }
+# Parts that the file may also write as a text.
+_SHORTER = {FieldSpec.__name__: "Field", ModelSpec.__name__: "Model"}
 # A pass says what it asks in one of two ways.
 _EITHER: Mapping[type[BaseModel], tuple[str, ...]] = {PassSpec: ("prompt", "prompt_file")}
 
@@ -76,6 +79,7 @@ def schema() -> Node:
             {"$ref": "#/$defs/FieldSpec"},
         ]
     }
+    found["Model"] = {"anyOf": [dict(TEXT), {"$ref": "#/$defs/ModelSpec"}]}
     return {"$schema": DIALECT, "$id": ID, "title": "Inlay declaration", **top, "$defs": found}
 
 
@@ -107,7 +111,7 @@ def _loosened(node: Node) -> Node:
     """A type of pydantic's as the file may write it."""
     if "$ref" in node:
         name = node["$ref"].rsplit("/", 1)[1]
-        return {"$ref": f"#/$defs/{'Field' if name == FieldSpec.__name__ else name}"}
+        return {"$ref": f"#/$defs/{_SHORTER.get(name, name)}"}
     if "anyOf" in node:
         return _any_of([part for choice in node["anyOf"] for part in _choices(_loosened(choice))])
     if "enum" in node or "const" in node:

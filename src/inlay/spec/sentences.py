@@ -23,7 +23,7 @@ FILE_KEYS: dict[type[BaseModel], dict[str, str]] = {
     }
 }
 HIDDEN_KEYS: dict[type[BaseModel], tuple[str, ...]] = {
-    PassSpec: ("ttl_s", "upstream"),
+    PassSpec: ("ttl_s", "upstream", "named"),
     SourceSpec: ("content_key",),
 }
 
@@ -122,7 +122,7 @@ def _add(
     last = str(loc[-1]) if loc else ""
     if kind == "string_pattern_mismatch":
         got = got if last != "api_key_env" else "this"  # it may be the key itself
-        context["shape"] = _SHAPES.get(last, "a name")
+        context["shape"] = _SHAPES.get("name" if loc[0] == "models" and last == "[key]" else last, "a name")
     if kind == "literal_error":
         context["expected"] = ", ".join(choices)
     words = {name: _plain_number(value) for name, value in context.items()}

@@ -15,7 +15,8 @@ from typing import Any
 
 from inlay.errors import SpecError
 from inlay.spec.load import load_text
-from inlay.spec.model import Enrichment, PassSpec
+from inlay.spec.model import Enrichment, ModelSpec, PassSpec
+from inlay.spec.named import SAID_ONCE
 from inlay.spec.problems import join_key
 from inlay.spec.prompt import Prompt
 from inlay.spec.resolve import resolve
@@ -87,14 +88,22 @@ def _document(enrichment: Enrichment) -> dict[str, Any]:
     for name in ("files", "key"):
         if not isinstance(source[name], str) and len(source[name]) == 1:
             source[name] = source[name][0]
-    data["passes"] = [_pass(part, spec) for part, spec in zip(data["passes"], resolve(enrichment).passes, strict=True)]
+    data["passes"] = [_pass(part, spec, enrichment.models) for part, spec in zip(data["passes"], resolve(enrichment).passes, strict=True)]
+    if "models" in data:
+        last = data.pop("passes")
+        short = {name: part["model"] if part.keys() == {"model"} else part for name, part in data.pop("models").items()}
+        data |= {"models": short, "passes": last}
     if set(data.get("budget") or ()) == {"usd"}:
         data["budget"] = data["budget"]["usd"]
     return {name: value for name, value in data.items() if value not in ({}, None)}
 
 
-def _pass(data: dict[str, Any], spec: PassSpec) -> dict[str, Any]:
+def _pass(data: dict[str, Any], spec: PassSpec, models: Mapping[str, ModelSpec]) -> dict[str, Any]:
     data.pop("upstream", None)
+    if data.pop("named", None):
+        _unsay(data, models[spec.named].model_dump(exclude_defaults=True))
+    if spec.named:
+        data["model"] = spec.named
     if "inputs" in data and spec.inputs == Prompt.compile(spec.prompt).columns:
         del data["inputs"]
     if "ttl_s" in data:
@@ -102,6 +111,16 @@ def _pass(data: dict[str, Any], spec: PassSpec) -> dict[str, Any]:
     data["fields"] = {name: _field(part) for name, part in data["fields"].items()}
     last = {name: data.pop(name) for name in ("prompt", "fields")}
     return {"name": data.pop("name"), "model": spec.model, **data, **last}
+
+
+def _unsay(data: dict[str, Any], named: dict[str, Any]) -> None:
+    """Take out of a pass what the name of its model says already."""
+    for key in SAID_ONCE:
+        if key in data and data[key] == named.get(key):
+            del data[key]
+    said = named.get("options", {})
+    if own := {key: value for key, value in data.pop("options", {}).items() if key not in said or said[key] != value}:
+        data["options"] = own
 
 
 def _duration(seconds: float) -> str:
@@ -176,7 +195,7 @@ def _item(value: Any, indent: str, path: str, notes: Mapping[str, str]) -> Itera
                 mark = ""
 
 
-_SECTIONS = re.compile(r"(?:source|select|output|failures|limits|passes|passes\[\d+\]|passes\[\d+\]\.fields)")
+_SECTIONS = re.compile(r"(?:source|select|output|failures|limits|models|passes|passes\[\d+\]|passes\[\d+\]\.fields)")
 
 
 def _wants_lines(path: str, value: Any, notes: Mapping[str, str]) -> bool:
