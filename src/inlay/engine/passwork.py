@@ -15,6 +15,7 @@ from inlay.engine.ask import answer_schema, default_max_output_tokens, system_pr
 from inlay.engine.given import Given
 from inlay.engine.work import Ask
 from inlay.planning.decide import Rule
+from inlay.providers.abilities import abilities, room_for_thinking
 from inlay.providers.models import ResolvedModel
 from inlay.providers.prices import Price, estimate_tokens
 from inlay.spec.compiled import CompiledPass
@@ -69,7 +70,9 @@ class PassWork:
 
     def _compile(self, names: tuple[str, ...], widen: int) -> Variant:
         fields = {name: spec for name, spec in self.fields.items() if not names or name in names}
-        cap = self.spec.max_output_tokens or default_max_output_tokens(fields)
+        able = abilities(self.model.provider, self.model.name, self.spec.abilities)
+        room = room_for_thinking(able, self.spec.options)
+        cap = self.spec.max_output_tokens or default_max_output_tokens(fields) + room
         cap = min(max(cap, MOST_OUTPUT_TOKENS), cap * 2**widen)
         shape = CallShape(
             model=self.model.name,
@@ -79,6 +82,7 @@ class PassWork:
             max_output_tokens=cap,
             temperature=self.spec.temperature,
             options=self.spec.options,
+            abilities=able,
         )
         reader = AnswerReader(fields)
         if self.model.local is not None:

@@ -21,6 +21,7 @@ from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
 from inlay.planning.planner import PlannedPass, Planner, rule_for
 from inlay.project.probes import PROBES_FILE, has_forms, recall
+from inlay.providers.abilities import abilities, check_temperature, room_for_thinking
 from inlay.providers.models import ResolvedModel
 from inlay.providers.models import resolve as resolve_model
 from inlay.providers.prices import Price, estimate_tokens, find_price
@@ -90,6 +91,7 @@ class Session:
                 region=spec.region,
                 wire=spec.wire,
             )
+            check_temperature(model.full_name, spec.temperature, abilities(model.provider, model.name, spec.abilities))
         except SpecError as error:
             index = next(number for number, other in enumerate(self.enrichment.passes) if other.name == spec.name)
             problems = Problems(self.enrichment.file)
@@ -249,14 +251,17 @@ class Session:
     def shape(self, compiled: CompiledPass, model: ResolvedModel) -> CallShape:
         """What every call of a pass has in common."""
         spec = compiled.spec
+        able = abilities(model.provider, model.name, spec.abilities)
+        cap = spec.max_output_tokens or default_max_output_tokens(spec.fields) + room_for_thinking(able, spec.options)
         return CallShape(
             model=model.name,
             system=system_prompt(spec.fields),
             schema=answer_schema(spec.fields),
             schema_name=spec.name[:64],
-            max_output_tokens=spec.max_output_tokens or default_max_output_tokens(spec.fields),
+            max_output_tokens=cap,
             temperature=spec.temperature,
             options=spec.options,
+            abilities=able,
         )
 
     def _pricing(self, compiled: CompiledPass, model: ResolvedModel, price: Price | None) -> Pricing:
