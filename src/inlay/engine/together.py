@@ -86,7 +86,7 @@ class Shared:
 
     def cap(self, records: int) -> int:
         """The most tokens that an answer about so many records may have."""
-        cap = self._record_cap * records + (24 * records + 64 if self.packed else 0)
+        cap = self._record_cap * records + (24 * records + 64 + self.work.room if self.packed else 0)
         return min(max(self._record_cap, MOST_OUTPUT_TOKENS), cap)
 
     # --- out

@@ -26,6 +26,7 @@ from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
 from inlay.planning.planner import PlannedPass, Planner, rule_for
 from inlay.project.probes import PROBES_FILE, has_forms, recall
+from inlay.providers.abilities import abilities, check_temperature
 from inlay.providers.models import ResolvedModel, runs_here
 from inlay.providers.models import resolve as resolve_model
 from inlay.providers.prices import Price, estimate_tokens, find_price
@@ -139,6 +140,7 @@ class Session:
                 region=spec.region or getattr(named, "region", None),
                 wire=spec.wire or getattr(named, "wire", None),
             )
+            check_temperature(model.full_name, spec.temperature, abilities(model.provider, model.name, spec.abilities))
         except SpecError as error:
             key = at if error.key in (None, "model") else error.key
             own = spec.named or (name if named is not None else "")
@@ -261,7 +263,7 @@ class Session:
                 )
             assert work is not None
             if index in self.batched:
-                work.batch, work.live_price = True, steps[0].live_price
+                work.batch, work.live_price = True, next(iter(steps)).live_price
             out.append(work)
         return out
 
