@@ -521,6 +521,19 @@ def test_a_job_needs_lines():
         assert sim.ledger.billed_nusd == 0
 
 
+def test_jobs_use_another_store_where_one_is_named():
+    keys = {"AKIASIM": "secret"}
+    with Simulator(aws_keys=keys) as store, Simulator(aws_keys=keys, s3_endpoint=store.endpoints["s3"]) as sim:
+        s3, bedrock = aws(store, "s3", "s3"), aws(sim, "bedrock", "bedrock")
+        put_lines(s3, invoke)
+        arn = bedrock.create_model_invocation_job(**job("away", "t1"))["jobArn"]
+        assert bedrock.get_model_invocation_job(jobIdentifier=arn)["status"] == "Completed"
+        assert s3.list_objects_v2(Bucket="rows-out")["KeyCount"] == 2
+        sim.control(s3_endpoint="http://127.0.0.1:9")
+        with pytest.raises(bedrock.exceptions.ValidationException, match="does not answer"):
+            bedrock.create_model_invocation_job(**job("lost", "t2"))
+
+
 def test_objects_of_any_name():
     with Simulator() as sim:
         s3 = aws(sim, "s3", "s3")
