@@ -167,8 +167,8 @@ class Service:
                 self._answer_it(draft, use, now, mode="batch")
         except Rejected as rejected:
             draft.failure = rejected.failure
-        if draft.delivery != "whole" and draft.failure is None:
-            # A line has no connection that could break: it failed inside.
+        if (draft.delivery != "whole" or draft.status != 200) and draft.failure is None:
+            # A line has no connection that could break or lead elsewhere: it failed inside.
             draft.failure = Failure(500, "server_error", "The server had an error while processing your request.")
         call = self._entry(wire, draft, now)
         call.mode, call.batch, call.custom_id, call.concurrency = "batch", batch, line.custom_id, 0
