@@ -36,8 +36,8 @@ _PLAIN = (
     "batch_polls",
     "batch_seconds",
 )
-_HELP = f"""A simulated model provider that speaks the wires of OpenAI, Azure, Anthropic and Bedrock, misbehaves on request and
-counts what it was asked.
+_HELP = f"""A simulated model provider that speaks the wires of OpenAI, Azure, Anthropic and Bedrock,
+misbehaves on request and counts what it was asked.
 
 \b
 Endpoints, below the address that it prints (which ends in /v1):

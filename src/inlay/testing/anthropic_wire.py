@@ -70,6 +70,7 @@ class AnthropicMessagesWire:
     name = "anthropic_messages"
     announces: Announcing = "anthropic"
     signed = False
+    subset = "anthropic"
 
     def secret(self, headers: Mapping[str, str]) -> str:
         """Anthropic's `x-api-key`, or the bearer token."""

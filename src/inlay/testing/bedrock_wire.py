@@ -82,6 +82,7 @@ class _Bedrock:
 
     def __init__(self, model: str) -> None:
         self.model = model
+        self.subset = "anthropic" if claude_of(model)[0] else "openai"
 
     def secret(self, headers: Mapping[str, str]) -> str:
         """The bearer key; a signature is looked at elsewhere."""
@@ -89,7 +90,7 @@ class _Bedrock:
 
     def check_schema(self, request: SimRequest) -> Failure | None:
         """Anthropic's verdict for Claude, OpenAI's for every other model."""
-        if claude_of(request.model)[0]:
+        if self.subset == "anthropic":
             return claude_schema_failure(request)
         return strict_failure(request, "outputConfig")
 
@@ -236,7 +237,7 @@ class BedrockInvokeWire(_Bedrock):
 
     def __init__(self, model: str) -> None:
         super().__init__(model)
-        self.inner = AnthropicMessagesWire() if claude_of(model)[0] else OpenAIChatWire()
+        self.inner = AnthropicMessagesWire() if self.subset == "anthropic" else OpenAIChatWire()
 
     def parse(self, number: int, body: Any) -> SimRequest:
         """A parsed JSON body as a request. Raises Rejected for what Bedrock would refuse."""

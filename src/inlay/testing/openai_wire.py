@@ -50,6 +50,7 @@ class OpenAIChatWire:
     name = "openai_chat"
     announces: Announcing = "openai"
     signed = False
+    subset = "openai"
 
     def secret(self, headers: Mapping[str, str]) -> str:
         """The bearer token, or Azure's `api-key`."""

@@ -29,6 +29,7 @@ class OpenAIResponsesWire:
     name = "openai_responses"
     announces: Announcing = "openai"
     signed = False
+    subset = "openai"
 
     def secret(self, headers: Mapping[str, str]) -> str:
         """The bearer token, or Azure's `api-key`."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from inlay.errors import InlayError
-from inlay.testing.sigv4 import is_signed
+from inlay.testing.sigv4 import is_signed, signed
 from inlay.testing.wire import Arrival, Reply, bearer
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class ObjectStore:
         """The names of all objects that begin so, in order."""
         if self._service.spec.s3_endpoint is None:
             return sorted(key for b, key in self._objects if b == bucket and key.startswith(prefix))
-        xml = self._remote("GET", f"/{quote(bucket)}?list-type=2&prefix={quote(prefix, safe='')}").decode()
+        xml = self._remote("GET", f"/{quote(bucket)}", f"list-type=2&prefix={quote(prefix, safe='')}").decode()
         return sorted(unescape(name) for name in re.findall(r"<Key>(.*?)</Key>", xml))
 
     def read(self, bucket: str, key: str) -> bytes:
@@ -151,14 +151,19 @@ class ObjectStore:
         if self._service.spec.s3_endpoint is None:
             self._objects[bucket, key] = (data, time.time())
         else:
-            self._remote("PUT", f"/{quote(bucket)}/{quote(key)}", data)
+            self._remote("PUT", f"/{quote(bucket)}/{quote(key)}", body=data)
 
-    def _remote(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """One request to another store, unsigned: it is a test's own."""
-        place = urlsplit(self._service.spec.s3_endpoint or "")
+    def _remote(self, method: str, path: str, query: str = "", body: bytes = b"") -> bytes:
+        """One request to another store, signed with the first of `aws_keys` or with a made-up key."""
+        spec = self._service.spec
+        place = urlsplit(spec.s3_endpoint or "")
+        name, key = next(iter((spec.aws_keys or {}).items()), ("simulator", None))
+        secret = "simulator" if key is None else key.get_secret_value()
+        asked = Arrival(method, place.path.rstrip("/") + path, query, {"host": place.netloc}, body)
+        headers = signed(asked, name, secret, region="us-east-1", service="s3")
         connection = http.client.HTTPConnection(place.hostname or "", place.port or 80, timeout=_REMOTE_S)
         try:
-            connection.request(method, place.path.rstrip("/") + path, body)
+            connection.request(method, f"{asked.path}?{query}" if query else asked.path, body, headers)
             answer = connection.getresponse()
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:

@@ -18,14 +18,13 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from inlay.testing.answers import SchemaUnusable, answer_by_schema, mix, quote
+from inlay.testing.answers import SchemaUnusable, mix, quote
 from inlay.testing.batches import BatchDesk, Line, LineResult
 from inlay.testing.faults import FAULTS, context_failure
 from inlay.testing.ledger import Call, Recorder, sha256_of
 from inlay.testing.limits import Limits
-from inlay.testing.meaning import may_be_absent, meant, without_absent
-from inlay.testing.packed import answer_packed, packed_part
 from inlay.testing.prompt_cache import PromptCache
+from inlay.testing.schemas import Schemas, SchemaUse
 from inlay.testing.settings import FaultRule, SimulatorSpec, cost_nusd
 from inlay.testing.sigv4 import is_signed, signature_problem
 from inlay.testing.wire import Arrival, Draft, Failure, Rejected, SimRequest, Wire, tokens_of
@@ -45,13 +44,6 @@ class Exchange:
     body: bytes
     delay_s: float
     bill: tuple[int, int, int, int, int]  # prompt, cached, written, completion tokens and nano-dollars, if billed
-
-
-@dataclass(slots=True)
-class _SchemaUse:
-    chars: int
-    problem: Failure | None
-    answer: Callable[[int, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +92,7 @@ class Service:
         self._secrets = None if spec.api_keys is None else {key.get_secret_value() for key in spec.api_keys}
         self._aws = None if spec.aws_keys is None else {k: v.get_secret_value() for k, v in spec.aws_keys.items()}
         self._rates = {model: price.rates() for model, price in spec.prices.items()}
-        self._schemas: dict[bytes, _SchemaUse] = {}
+        self._schemas = Schemas(spec)
 
     def clear(self) -> None:
         """Forget finished calls, tries, cached prefixes and the clock of the fault windows; buckets are full again."""
@@ -175,8 +167,8 @@ class Service:
                 self._answer_it(draft, use, now, mode="batch")
         except Rejected as rejected:
             draft.failure = rejected.failure
-        if draft.delivery != "whole" and draft.failure is None:
-            # A line has no connection that could break: it failed inside.
+        if (draft.delivery != "whole" or draft.status != 200) and draft.failure is None:
+            # A line has no connection that could break or lead elsewhere: it failed inside.
             draft.failure = Failure(500, "server_error", "The server had an error while processing your request.")
         call = self._entry(wire, draft, now)
         call.mode, call.batch, call.custom_id, call.concurrency = "batch", batch, line.custom_id, 0
@@ -232,7 +224,7 @@ class Service:
             return None
         return Failure(401, "authentication", "Incorrect API key provided.")
 
-    def _understood(self, wire: Wire, parsed: Any, draft: Draft) -> _SchemaUse | None:
+    def _understood(self, wire: Wire, parsed: Any, draft: Draft) -> SchemaUse | None:
         """Read a request and hold it to what the model takes, before any limit."""
         spec = self.spec
         request = draft.request = wire.parse(self.number, parsed)
@@ -244,7 +236,7 @@ class Service:
             if name in parsed:
                 message = f"Unsupported parameter: '{name}' is not supported with this model."
                 raise Rejected(Failure(400, "parameter", message, param=name))
-        use = self._schema_use(wire, request)
+        use = self._schemas.of(wire, request)
         if use is not None:
             request.chars += use.chars
             if use.problem is not None:
@@ -254,13 +246,13 @@ class Service:
             raise Rejected(context_failure(spec.context_tokens, request.prompt_tokens))
         return use
 
-    def _answer_it(self, draft: Draft, use: _SchemaUse | None, now: float, mode: str = "live") -> None:
+    def _answer_it(self, draft: Draft, use: SchemaUse | None, now: float, mode: str = "live") -> None:
         request = draft.request
         request.tries = self._tries[request.user_sha256] = self._tries.get(request.user_sha256, 0) + 1
         self._say(draft, use)
         self._spoil(draft, now, mode)
 
-    def _say(self, draft: Draft, use: _SchemaUse | None) -> None:
+    def _say(self, draft: Draft, use: SchemaUse | None) -> None:
         """Fill in what the model says, cut at `max_completion_tokens`, and count its tokens."""
         request = draft.request
         draft.content = self._answered(request, use)
@@ -273,7 +265,7 @@ class Service:
             draft.cached_tokens, draft.written_tokens = self._cache.use(request, time.monotonic(), writes=writes)
         self._count(draft)
 
-    def _answered(self, request: SimRequest, use: _SchemaUse | None) -> str:
+    def _answered(self, request: SimRequest, use: SchemaUse | None) -> str:
         if self.answer is not None:
             try:
                 return _content(self.answer(request))
@@ -360,28 +352,6 @@ class Service:
         tokens = draft.prompt_tokens, draft.cached_tokens, draft.completion_tokens
         cost = cost_nusd(rates, *tokens, written=draft.written_tokens, share=share)
         return draft.prompt_tokens, draft.cached_tokens, draft.written_tokens, draft.completion_tokens, cost
-
-    def _schema_use(self, wire: Wire, request: SimRequest) -> _SchemaUse | None:
-        if request.schema is None:
-            return None
-        raw = orjson.dumps([wire.name, request.schema_name, request.strict, request.schema])
-        use = self._schemas.get(raw)
-        if use is None:
-            problem = wire.check_schema(request) if self.spec.check_schema else None
-            schema = meant(request.schema)
-            chars = len(orjson.dumps(schema).decode())
-            given = request.schema
-            finish = (lambda value: without_absent(value, given)) if may_be_absent(given) else None
-            part = packed_part(schema)
-            if part is None:
-                answer = answer_by_schema(schema, null_share=self.spec.null_share, finish=finish)
-            else:
-                answer = answer_packed(part, null_share=self.spec.null_share, finish=finish)
-            use = _SchemaUse(chars, problem, answer)
-            if len(self._schemas) >= 1_000:
-                self._schemas.clear()  # a client with a schema of its own for each call must not fill the memory
-            self._schemas[raw] = use
-        return use
 
     def _sha_of_system(self, system: str) -> str:
         known = self._system_sha.get(system)

@@ -34,6 +34,20 @@ def access_key(headers: Mapping[str, str]) -> str:
     return found[1] if found else ""
 
 
+def signed(arrival: Arrival, access: str, secret: str, *, region: str, service: str) -> dict[str, str]:
+    """The request's headers with a signature made now; `host` must be among them."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    digest = hashlib.sha256(arrival.body).hexdigest()
+    arrival.headers = {**arrival.headers, "x-amz-date": stamp, "x-amz-content-sha256": digest}
+    names = sorted(arrival.headers)
+    scope = (stamp[:8], region, service)
+    signature = _signature(arrival, secret, scope=scope, signed=names, stamp=stamp)
+    fields = (
+        f"Credential={access}/{'/'.join(scope)}/aws4_request, SignedHeaders={';'.join(names)}, Signature={signature}"
+    )
+    return {**arrival.headers, "authorization": f"{ALGORITHM} {fields}"}
+
+
 def signature_problem(arrival: Arrival, keys: Mapping[str, str] | None) -> Failure | None:
     """What is wrong with a request's signature. `keys` are secret keys by access key; without any the form is held."""
     headers = arrival.headers

@@ -144,6 +144,7 @@ class Wire(Protocol):
     name: str
     announces: Announcing
     signed: bool  # whether AWS signatures are taken beside bearer keys
+    subset: str  # whose subset of JSON Schema holds: the name of a model's maker
 
     def secret(self, headers: Mapping[str, str]) -> str:
         """The API key that the request carries, or an empty text. Header names are in lower case."""
@@ -154,7 +155,7 @@ class Wire(Protocol):
         ...
 
     def check_schema(self, request: SimRequest) -> Failure | None:
-        """What the provider has against the request's schema, or None. Depends on nothing but the schema's part."""
+        """What the provider has against the request's schema, or None. Depends on the schema and the subset alone."""
         ...
 
     def completion(self, draft: Draft, *, created: int) -> bytes:

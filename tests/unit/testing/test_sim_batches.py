@@ -17,7 +17,7 @@ import pytest
 from botocore.config import Config
 
 from inlay.errors import SpecError
-from inlay.testing import BATCH_FAULTS, Simulator, SimulatorProcess
+from inlay.testing import BATCH_FAULTS, FAULTS, Simulator, SimulatorProcess
 
 USERS = [f"Read review {index}: 部屋は静か、الخدمة ممتازة and breakfast 🍳 number {index}" for index in range(10)]
 SCHEMA = {
@@ -521,6 +521,19 @@ def test_a_job_needs_lines():
         assert sim.ledger.billed_nusd == 0
 
 
+def test_jobs_use_another_store_where_one_is_named():
+    keys = {"AKIASIM": "secret"}
+    with Simulator(aws_keys=keys) as store, Simulator(aws_keys=keys, s3_endpoint=store.endpoints["s3"]) as sim:
+        s3, bedrock = aws(store, "s3", "s3"), aws(sim, "bedrock", "bedrock")
+        put_lines(s3, invoke)
+        arn = bedrock.create_model_invocation_job(**job("away", "t1"))["jobArn"]
+        assert bedrock.get_model_invocation_job(jobIdentifier=arn)["status"] == "Completed"
+        assert s3.list_objects_v2(Bucket="rows-out")["KeyCount"] == 2
+        sim.control(s3_endpoint="http://127.0.0.1:9")
+        with pytest.raises(bedrock.exceptions.ValidationException, match="does not answer"):
+            bedrock.create_model_invocation_job(**job("lost", "t2"))
+
+
 def test_objects_of_any_name():
     with Simulator() as sim:
         s3 = aws(sim, "s3", "s3")
@@ -539,6 +552,32 @@ def test_objects_of_any_name():
             s3.get_object(Bucket="any", Key=names[0])
         assert error.value.response["Error"]["Code"] == "NoSuchKey"
         assert s3.list_objects_v2(Bucket="any")["KeyCount"] == 2
+
+
+def test_every_fault_of_a_line_in_every_batch(client):
+    """One line a batch, each struck by another fault: a result is there, and only an answer is paid."""
+    with Simulator() as sim:
+        s3, bedrock = aws(sim, "s3", "s3"), aws(sim, "bedrock", "bedrock")
+        line = json.dumps({"recordId": "line000", "modelInput": invoke(USERS[0])})
+        s3.put_object(Bucket="rows-in", Key="入力/chunk 1.jsonl", Body=line.encode())
+        with opened(sim) as openai_sdk, claude(sim) as claude_sdk:
+            for number, fault in enumerate(sorted(set(FAULTS) - {"huge_body"})):
+                sim.control(faults=[{"fault": fault, "mode": "batch"}])
+                made = submit(openai_sdk, lines_for("/v1/chat/completions", chat, USERS[:1]))
+                ended = openai_sdk.batches.retrieve(made.id)
+                data = openai_sdk.files.content(ended.output_file_id or ended.error_file_id).read()
+                assert (data.count(b"\n"), b'"custom_id":"line000"' in data) == (1, True)
+                made_here = claude_sdk.messages.batches.create(requests=requests(USERS[:1]))
+                claude_sdk.messages.batches.retrieve(made_here.id)
+                path = f"/v1/messages/batches/{made_here.id}/results"
+                results = client.ask(sim.endpoint, path=path, method="GET", x_api_key="sk-ant").data
+                assert (results.count(b"\n"), b"line000" in results) == (1, True)
+                arn = bedrock.create_model_invocation_job(**job(f"j{number}", f"t{number}"))["jobArn"]
+                told = bedrock.get_model_invocation_job(jobIdentifier=arn)
+                assert told["successRecordCount"] + told["errorRecordCount"] == 1
+                calls = [call for call in sim.ledger.calls if call.fault == fault]
+                assert [call.cost_nusd > 0 for call in calls] == [call.status == 200 for call in calls]
+                assert len(calls) == 3
 
 
 # --- the books and the rules ----------------------------------------------------------------------------------------

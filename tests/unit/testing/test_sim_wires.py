@@ -389,6 +389,15 @@ def test_anthropics_subset(client, sim, schema, words):
         assert (answer.status, words in answer.data.decode()) == (400, True)
 
 
+def test_the_subset_is_the_models(client, sim):
+    schema = an_object({"a": {"type": "integer", "minimum": 1}})
+    statuses = [
+        client.ask(sim.endpoint, converse("x", schema), path=f"/model/{quote(model)}/converse").status
+        for model in (GPT, BEDROCK_CLAUDE, GPT)
+    ]
+    assert statuses == [200, 400, 200]
+
+
 def test_temperature_where_a_model_takes_none(client, sim):
     for model, status in (
         ("claude-haiku-4-5", 200),
