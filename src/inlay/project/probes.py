@@ -86,7 +86,8 @@ def _read(path: Path) -> dict[str, Any]:
 def learning(session: Session, model: ResolvedModel, transport: Transport) -> Learning:
     """The lane's transport, which tells the session what it learns; a verdict that cannot be written down serves this
     run alone."""
-    dialects: list[Any] = [other.dialect for other in session.models if other.lane == model.lane and has_forms(other)]
+    models = [step.model for steps in session.steps for step in steps]
+    dialects: list[Any] = [other.dialect for other in models if other.lane == model.lane and has_forms(other)]
 
     def learnt(verdict: Verdict) -> None:
         path = session.probes_file

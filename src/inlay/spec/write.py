@@ -88,7 +88,10 @@ def _document(enrichment: Enrichment) -> dict[str, Any]:
     for name in ("files", "key"):
         if not isinstance(source[name], str) and len(source[name]) == 1:
             source[name] = source[name][0]
-    data["passes"] = [_pass(part, spec, enrichment.models) for part, spec in zip(data["passes"], resolve(enrichment).passes, strict=True)]
+    data["passes"] = [
+        _pass(part, spec, enrichment.models)
+        for part, spec in zip(data["passes"], resolve(enrichment).passes, strict=True)
+    ]
     if "models" in data:
         last = data.pop("passes")
         short = {name: part["model"] if part.keys() == {"model"} else part for name, part in data.pop("models").items()}
