@@ -61,6 +61,7 @@ class Commands(click.Group):
     modules = (
         "enrich",
         "init",
+        "doctor",
         "plan",
         "run",
         "show",

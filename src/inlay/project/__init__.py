@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inlay.planning.plan import Plan
     from inlay.project.bars import Shown
     from inlay.project.corrected import Corrections, Fix
+    from inlay.project.doctor import Diagnosis
     from inlay.project.explanation import Explanation
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
@@ -33,6 +34,7 @@ __all__ = [
     "clear",
     "correct",
     "corrections",
+    "doctor",
     "explain",
     "export",
     "plan",
@@ -197,7 +199,7 @@ def status(declaration: Declaration) -> Status:
             passes=tuple(passes),
             runs=runs,
             ledger=tuple(ledger),
-            notes=(*session.notes(), *notes),
+            notes=(*session.learnt, *notes),
             batches=tuple(store.journal.batches(name)),
         )
 
@@ -263,6 +265,17 @@ def show(declaration: Declaration, *, limit: int = 10) -> list[dict[str, Any]]:
     with Session(declaration) as session:
         session.check()
         return first_rows(session, session.refs(), limit)
+
+
+def doctor(declaration: Declaration | None = None, *, probe: bool = False) -> Diagnosis:
+    """Which providers the environment offers, and what the declaration's models have and lack. Shows no secret.
+
+    Asks no network, unless `probe`: then each model once, for free where its server lists its models, else with one
+    short question (below $0.0001). Raises SpecError for a wrong declaration.
+    """
+    from inlay.project.doctor import examine
+
+    return examine(declaration, probe=probe)
 
 
 def explain(declaration: Declaration, key: Any, *, prompt: bool = False) -> Explanation:

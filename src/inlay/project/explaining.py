@@ -82,7 +82,7 @@ def explain_row(session: Session, key: Any, *, prompt: bool) -> Explanation:
         row={} if facts is None else {name: plain(value) for name, value in facts.values.items()},
         published={name: value for name, value in published.items() if name not in ROW_COLUMNS},
         passes=_Teller(session, wanted, known, prompt=prompt).tell(),
-        notes=tuple(session.notes()),
+        notes=tuple(session.learnt),
     )
 
 

@@ -174,6 +174,22 @@ class Session:
                 replace(step, price=batch_price(step.price), live_price=step.price) for step in self.steps[index]
             )
 
+    def with_credential(self, model: ResolvedModel) -> ResolvedModel:
+        """The same model with what lets its requests in. Raises SpecError, or AuthenticationFailed where it is
+        missing or cannot be one."""
+        for spec in self.passes:
+            for number, name in enumerate(spec.models or (spec.model,)):
+                named = self.enrichment.models.get(name) if spec.models else None
+                at = f"models[{number}]" if spec.models else "model"
+                if self._model(spec, name, at, named, need_key=False).lane == model.lane:
+                    return self._model(spec, name, at, named, need_key=True)
+        return model
+
+    def credential_of(self, step: Step) -> str:
+        """The variable that a model's key comes from, or what signs its requests; empty where none is needed."""
+        found = self.with_credential(step.model)
+        return found.key_variable or ("" if found.signer is None else type(found.signer).__name__)
+
     def close(self) -> None:
         """Close the store. Idempotent."""
         if self._store is not None:

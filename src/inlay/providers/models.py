@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inlay import registry
 from inlay.contracts import Dialect, LocalModel, Signer
 from inlay.errors import SpecError
+from inlay.providers.auto import DEFAULT_OPENAI_MODEL, choose
 from inlay.providers.credentials import require_key
 from inlay.providers.endpoint import Endpoint, parse_endpoint
 
-DEFAULT_OPENAI_MODEL = "gpt-6-luna"
 LEXICAL_VERSION = "1"
 
 
@@ -109,28 +109,23 @@ def _auto(endpoint: str | None, api_key_env: str | None, env: Mapping[str, str],
             key="endpoint",
             remedy="name the model that this endpoint serves: model: compatible:NAME",
         )
-    variable = api_key_env or "OPENAI_API_KEY"
-    if env.get(variable):
-        chosen = resolve(f"openai:{DEFAULT_OPENAI_MODEL}", None, api_key_env, env, need_key=need_key)
-        why = f"{variable} is set, so {chosen.full_name} answers"
-        if env.get("OPENAI_BASE_URL") and chosen.endpoint is not None:
-            why += f", at {chosen.endpoint.url} (OPENAI_BASE_URL)"
+    if api_key_env is not None:
+        full_name = f"openai:{DEFAULT_OPENAI_MODEL}" if env.get(api_key_env) else ""
+        because = f"{api_key_env} is set" if full_name else f"{api_key_env} is not set"
     else:
+        full_name, because = choose(env)
+    if not full_name:
         chosen = resolve(f"lexical:{LEXICAL_VERSION}", env=env)
         why = (
-            f"no API key was found ({variable} is not set), so the built-in {chosen.full_name} answers: "
+            f"no API key was found ({because}), so the built-in {chosen.full_name} answers: "
             "it matches words and is no language model"
         )
-    return ResolvedModel(
-        chosen.provider,
-        chosen.name,
-        chosen.dialect,
-        chosen.local,
-        chosen.endpoint,
-        chosen.auth_headers,
-        why,
-        chosen.key_variable,
-    )
+        return replace(chosen, why=why)
+    chosen = resolve(full_name, None, api_key_env, env, need_key=need_key)
+    why = f"{because}, so {chosen.full_name} answers"
+    if chosen.provider == "openai" and env.get("OPENAI_BASE_URL") and chosen.endpoint is not None:
+        why += f", at {chosen.endpoint.url} (OPENAI_BASE_URL)"
+    return replace(chosen, why=why)
 
 
 def _load(model: str, provider: str, name: str) -> Any:

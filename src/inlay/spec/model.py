@@ -97,7 +97,7 @@ class PassSpec(Frozen):
     rules: tuple[RuleSpec, ...] = ()
     """What is given without asking a model, in order; what they leave open is asked."""
     model: str = "auto"
-    """`provider:name`, a name of `models`, or auto: whatever the environment has a key for, else the built-in lexical."""
+    """`provider:name`, a name of `models`, or auto: what the environment has a key for, else the built-in lexical."""
     models: tuple[str, ...] = ()
     """A cascade in place of `model`, cheapest first: the next one is asked where an answer does not suffice."""
     escalate_below: float | None = Field(default=None, ge=0, le=1)
@@ -250,7 +250,7 @@ class LimitsSpec(Frozen):
 
 
 class ModelSpec(Frozen):
-    """A model under a name of its own: what passes may say of a model, said once. Keys of the pass come before these."""
+    """A model under a name of its own: what passes say of a model, said once. Keys of the pass come before these."""
 
     model: str
     """`provider:name`. The short form `small: openai:gpt-6-luna` is the same as `small: {model: openai:gpt-6-luna}`."""

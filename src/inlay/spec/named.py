@@ -1,8 +1,8 @@
 """The models that a declaration names, put in the place of their names.
 
 What stays true: a pass that says `model: NAME` means what it would mean with the keys of `models.NAME` written out, so
-that renaming a model changes no recipe; a key of the pass comes before the same key of the name; a name can be taken for
-no provider.
+that renaming a model changes no recipe; a key of the pass comes before the same key of the name; no name can be taken
+for a provider.
 """
 
 from __future__ import annotations

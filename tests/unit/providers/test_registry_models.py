@@ -123,3 +123,25 @@ def test_a_model_that_cannot_be_found(model: str, said: str) -> None:
     assert caught.value.key == "model"
     assert said in str(caught.value)
     assert caught.value.remedy
+
+
+AZURE = {
+    "AZURE_OPENAI_API_KEY": "canary-1",
+    "AZURE_OPENAI_ENDPOINT": "https://r.openai.azure.com",
+    "AZURE_OPENAI_DEPLOYMENT": "mine",
+}
+
+
+def test_auto_takes_the_first_whole_offer() -> None:
+    found = resolve("auto", env=AZURE)
+    assert found.full_name == "azure:mine"
+    assert found.why == "AZURE_OPENAI_API_KEY is set, so azure:mine answers"
+    assert resolve("auto", env={**AZURE, **KEY}).provider == "openai"
+    assert "canary" not in repr(found)
+
+
+def test_auto_says_what_an_offer_lacks() -> None:
+    half = {name: value for name, value in AZURE.items() if name != "AZURE_OPENAI_DEPLOYMENT"}
+    found = resolve("auto", env=half)
+    assert found.full_name == "lexical:1"
+    assert "AZURE_OPENAI_API_KEY is set, but not AZURE_OPENAI_DEPLOYMENT" in found.why

@@ -22,7 +22,7 @@ from inlay.spec.document import Node, parse
 from inlay.spec.fields import FieldSpec
 from inlay.spec.keys import attribute_docs, keys_of, models
 from inlay.spec.load import load_text
-from inlay.spec.model import Enrichment, PassSpec
+from inlay.spec.model import Enrichment, ModelSpec, PassSpec
 from inlay.spec.problems import Problems
 from inlay.spec.reference import BEGIN, reference, renewed
 from inlay.spec.schema import COMMENT, SCHEMA_FILE, SHORT, WRITTEN, schema
@@ -47,6 +47,21 @@ EXAMPLES = [
 EVERYTHING: dict[str, Any] = {
     "name": "reviews",
     "source": {"files": ["a.csv", "b.csv"], "key": "id", "format": "csv", "types": {"stars": "integer"}},
+    "models": {
+        "small": "openai:gpt-6-luna",
+        "near-by-2": {"model": "compatible:m"},
+        "near-by": {
+            "model": "compatible:${MODEL:-m}",
+            "endpoint": "http://127.0.0.1:8000/v1",
+            "region": "eu-central-1",
+            "wire": "chat",
+            "api_key_env": "MY_KEY",
+            "temperature": "0.5",
+            "options": {"seed": 7},
+            "prices": {"input_per_million": 0, "output_per_million": 0},
+            "limits": {"requests_per_minute": 60},
+        },
+    },
     "select": {"where": "stars > 1", "missing": "text", "placeholders": ["n/a", "-"], "order_by": "id", "limit": 5},
     "passes": [
         {
@@ -95,13 +110,9 @@ EVERYTHING: dict[str, Any] = {
                 "kind": {"values": ["x", 7], "original": "kind", "default": "other"},
             },
         },
-        {
-            "name": "judge",
-            "models": ["lexical", "small"],
-            "escalate_below": 0.5,
-            "prompt": "{{ passes.read.mood }}",
-            "fields": {"ok": {"type": "boolean", "confidence": True}},
-        },
+        {"name": "grade", "prompt": "{{ text }}", "fields": {"g": "integer"}, "models": ["small", "near-by-2"]}
+        | {"escalate_below": 0.6, "fuse": "never", "pack": "auto", "untrusted": True},
+        {"name": "judge", "prompt": "{{ passes.read.mood }}", "fields": {"ok": "boolean"}},
     ],
     "limits": {"concurrency": 5, "requests_per_minute": 60, "requests_per_second": 1.5, "tokens_per_minute": 1000},
     "budget": {"usd": 5, "per": "day"},
@@ -240,7 +251,7 @@ def test_what_the_loader_takes_the_schema_takes(document: Any) -> None:
 
 
 SECTIONS: dict[type[BaseModel], tuple[Any, ...]] = {Enrichment: (), FieldSpec: ("passes", 0, "fields", "stars")}
-SECTIONS |= {PassSpec: ("passes", 0)}
+SECTIONS |= {PassSpec: ("passes", 0), ModelSpec: ("models", "near-by")}
 
 
 def path_to(model: type[BaseModel]) -> tuple[Any, ...] | None:
@@ -271,7 +282,7 @@ KEYS = [
     for model in models()
     if path_to(model) is not None
     for key in keys_of(model)
-    if (model, key.name) != (PassSpec, "options")
+    if (model, key.name) not in {(PassSpec, "options"), (ModelSpec, "options")}
 ]
 
 

@@ -1,0 +1,92 @@
+"""`inlay doctor`: which providers can be asked from here, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from inlay.cli import completing, options
+
+if TYPE_CHECKING:
+    from inlay.cli.screen import Page
+    from inlay.project.doctor import Diagnosis
+
+
+@click.command(context_settings=options.CONTEXT)
+@click.argument("declaration", default=None, required=False, shell_complete=completing.declarations)
+@click.option("--probe", is_flag=True, help="Ask each model of the declaration once; says first what that costs.")
+@click.option("--yes", "-y", is_flag=True, help="Probe without asking first.")
+@options.as_json
+@click.pass_context
+def doctor(ctx: click.Context, declaration: str | None, probe: bool, yes: bool, as_json: bool) -> None:
+    """Tell which providers can be asked from here, and what is missing.
+
+    Looks at the environment and at the declaration's models (inlay.yaml, where it is there). Nothing is sent without
+    --probe, and no key is ever shown. Exit code 1: something is missing for the declaration.
+
+    \b
+    Examples:
+      inlay doctor
+      inlay doctor reviews.yaml
+      inlay doctor --probe            # one free or cheapest call to each model
+      inlay doctor --json | jq .usable
+    """
+    from inlay import project
+    from inlay.cli import screen
+
+    if declaration is None and Path(options.DEFAULT_FILE).is_file():
+        declaration = options.DEFAULT_FILE
+    if probe and declaration is None:
+        raise click.UsageError("--probe asks the models of a declaration, and there is none here.")
+    if probe and not yes:
+        asked = (
+            "Each model is asked once: its server's list of models (free), or one question (at most $0.0001). Go on?"
+        )
+        click.confirm(asked, abort=True, err=True)
+    found = project.doctor(declaration, probe=probe)
+    if as_json:
+        screen.print_json(found.to_json())
+    else:
+        _draw(screen.Page(), found)
+    if not found.usable:
+        ctx.exit(1)
+
+
+def _draw(out: Page, found: Diagnosis) -> None:
+    out.line("providers")
+    for offer in found.providers:
+        if offer.usable:
+            where = f", endpoint from {offer.endpoint_from}" if offer.endpoint_from else ""
+            out.line(f"  {offer.provider:<10} ready: {' and '.join(offer.credential)}{where}")
+        else:
+            out.line(f"  {offer.provider:<10} {offer.problem}")
+            out.line(f"  {'':<10} → {offer.remedy}")
+    out.line("  lexical    ready: built in, no language model")
+    for extra, there in found.extras.items():
+        out.line(
+            f"  extra {extra}: installed" if there else f"  extra {extra}: not installed (pip install 'inlay[{extra}]')"
+        )
+    out.line(f"model: auto: {found.auto}")
+    if not found.declaration:
+        return
+    out.title(found.declaration)
+    for model in found.models:
+        out.line(f"  {model.model}  ({', '.join(model.passes)})")
+        for name, value in (
+            ("endpoint", model.endpoint),
+            ("wire", model.wire),
+            ("key from", model.key_from),
+            ("price", model.price),
+            ("note", model.note),
+        ):
+            if value:
+                out.line(f"    {name:<9} {value}")
+        if model.probed:
+            took = "" if model.seconds is None else f", {model.seconds * 1000:.0f} ms"
+            out.line(f"    probed    {model.probed}{took}")
+        if model.problem:
+            out.line(f"    missing   {model.problem}" if not model.probed else f"    problem   {model.problem}")
+            out.line(f"    → {model.remedy}" if model.remedy else "")
+    out.line("all of it can be asked" if found.usable else "something is missing")

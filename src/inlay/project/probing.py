@@ -1,0 +1,94 @@
+"""`inlay doctor --probe`: each model of a declaration asked once, as cheaply as its server allows.
+
+What stays true: the list of models is asked first, which is free; a server without one is asked one short question,
+for at most MAX_USD at list prices of today; what a server says back is shown as text and obeyed in nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from inlay.errors import InlayError
+from inlay.types import CallShape, HttpRequest
+
+if TYPE_CHECKING:
+    from inlay.project.doctor import UsedModel
+    from inlay.project.session import Session
+    from inlay.providers.models import ResolvedModel
+
+MAX_USD = 0.0001
+TIMEOUT_S = 20.0
+_SHAPE = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+# Providers whose endpoint serves the list of its models at /models.
+_LISTED = frozenset(("openai", "anthropic", "azure", "compatible"))
+
+
+async def ask_all(session: Session, models: tuple[UsedModel, ...]) -> tuple[UsedModel, ...]:
+    """Ask each model that has what it needs, one after the other."""
+    steps = {step.model.lane: step.model for steps in session.steps for step in steps}
+    out = []
+    for used, model in zip(models, steps.values(), strict=True):
+        if used.problem or model.local is not None:
+            out.append(used)
+            continue
+        try:
+            out.append(await _ask(used, session.with_credential(model)))
+        except InlayError as error:
+            out.append(replace(used, problem=error.message, remedy=error.remedy, probed="failed"))
+    return tuple(out)
+
+
+async def _ask(used: UsedModel, model: ResolvedModel) -> UsedModel:
+    from inlay.providers.transport import Transport
+
+    assert model.endpoint is not None
+    transport = Transport(
+        model.endpoint, model.auth_headers, timeout_s=TIMEOUT_S, provider=model.provider, signer=model.signer
+    )
+    async with transport:
+        began = time.monotonic()
+        names = await _listed(model, transport)
+        seconds = time.monotonic() - began
+        if names is not None:
+            if model.name in names:
+                return replace(used, probed="in the list of models (free)", seconds=seconds)
+            if model.provider != "azure":  # a deployment is in no list
+                what = f"{model.endpoint.host} does not list {model.name}"
+                near = _near(model.name, names)
+                remedy = f"did you mean {near}?" if near else f"it lists {len(names):,} models"
+                return replace(used, problem=what, remedy=remedy, probed="list of models (free)", seconds=seconds)
+        assert model.dialect is not None
+        request = model.dialect.encoder(CallShape(model.name, "", _SHAPE, "probe", 16, cache=False))("Reply {}")
+        began = time.monotonic()
+        model.dialect.read(*await transport.send(request))
+        return replace(used, probed="one short question", seconds=time.monotonic() - began)
+
+
+async def _listed(model: ResolvedModel, transport: Any) -> list[str] | None:
+    """The names in the server's list of models; None where it has none. Raises ProviderError, such as for a wrong key."""
+    if model.provider not in _LISTED or model.dialect is None:
+        return None
+    base = getattr(model.dialect, "base", model.endpoint.url if model.endpoint is not None else "")
+    status, headers, body = await transport.send(HttpRequest(f"{base}/models", b"", (), "GET"))
+    if status in (401, 402, 403, 429):
+        model.dialect.read(status, headers, body)
+    if status != 200:
+        return None
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    rows = data.get("data") if isinstance(data, dict) else None
+    if not isinstance(rows, list):
+        return None
+    return [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+
+
+def _near(name: str, names: list[str]) -> str:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, names[:5000], 1)), "")[:80]
