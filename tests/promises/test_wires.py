@@ -27,6 +27,7 @@ KEYS = {
     "AWS_REGION": "eu-central-1",
 }
 DATED = {"OPENAI_API_VERSION": "2025-04-01-preview"}
+BEARER = {"AWS_BEARER_TOKEN_BEDROCK": "bedrock-canary"}
 # name: model, wire, the simulator's endpoint, more of the environment
 WIRES: dict[str, tuple[str, str | None, str, dict[str, str]]] = {
     "chat": ("openai:gpt-6-luna", None, "openai", {}),
@@ -45,7 +46,7 @@ WIRES: dict[str, tuple[str, str | None, str, dict[str, str]]] = {
     "bedrock open": ("bedrock:openai.gpt-oss-120b-1:0", None, "bedrock", {}),
     "bedrock invoke": ("bedrock:anthropic.claude-haiku-5-5", "invoke", "bedrock", {}),
     "bedrock invoke open": ("bedrock:openai.gpt-oss-120b-1:0", "invoke", "bedrock", {}),
-    "bedrock bearer": ("bedrock:openai.gpt-oss-20b-1:0", None, "bedrock", {"AWS_BEARER_TOKEN_BEDROCK": "bedrock-canary"}),
+    "bedrock bearer": ("bedrock:openai.gpt-oss-20b-1:0", None, "bedrock", BEARER),
 }
 ROWS = 'id,text\n1,Lovely and clean\n2,駅から遠いが静か\n3,خدمة سيئة للغاية\n4,"Mediocre 😐, ""at best"""\n'
 
@@ -156,6 +157,20 @@ OUTCOMES = {
     "empty_content": "answered",
     "nan": "answered",
 }
+# What a wire has no word of its own for: Messages tells a filtered answer as a refusal, Converse the other way round.
+OTHERWISE = {
+    "anthropic": {"filtered": "refused"},
+    "converse": {"refusal": "content_filtered"},
+}
+
+
+def expected(name: str) -> dict[str, str]:
+    model, wire, at, _ = WIRES[name]
+    if at == "anthropic" or (wire == "invoke" and "claude" in model):
+        return {**OUTCOMES, **OTHERWISE["anthropic"]}
+    return {**OUTCOMES, **OTHERWISE["converse"]} if at == "bedrock" and wire != "invoke" else OUTCOMES
+
+
 SCHEMA = {
     "type": "object",
     "properties": {"mood": {"type": "string", "enum": ["good", "悪い"]}, "stars": {"type": "integer"}},
@@ -192,4 +207,4 @@ def test_every_fault_is_of_the_same_class_over_every_wire(name: str) -> None:
                 return error.kind if "canary" not in str(error) else "the key is shown"
         return "truncated" if answer.truncated else "answered"
 
-    assert asyncio.run(scenario()) == OUTCOMES
+    assert asyncio.run(scenario()) == expected(name)

@@ -75,11 +75,12 @@ class BedrockInvoke(BedrockConverse):
             raise bedrock_error(status, headers, body, provider=provider)
         data = wire.parse_object(status, body, provider=provider, request_id=request_id)
         if "choices" in data:
-            found = _Chat("https://bedrock", provider=provider).read(status, headers, body)
+            known = {"x-request-id": request_id} if request_id else {}
+            found = _Chat("https://bedrock", provider=provider).read(status, known, body)
             text = (
                 _REASONING.sub("", found.text, count=1) if found.text.lstrip().startswith("<reasoning>") else found.text
             )
-            return replace(found, text=text, request_id=request_id or found.request_id)
+            return replace(found, text=text)
         if isinstance(data.get("message"), str) and "content" not in data:
             raise bedrock_error(status, headers, body, provider=provider)
         return read_message(status, headers, body, provider=provider, request_id=request_id)
