@@ -23,6 +23,7 @@ from typing import Any
 from inlay.contracts import Store
 from inlay.engine.asking import Asking, Sender, Waiting
 from inlay.engine.events import LaneOpened, Listener, Stopping
+from inlay.engine.lanesharing import SHARE_S, LaneSharing
 from inlay.engine.limits import Lane
 from inlay.engine.passwork import PassWork
 from inlay.engine.rows import Cells, plan_cells
@@ -33,7 +34,7 @@ from inlay.engine.together import Record
 from inlay.engine.work import Ask, Call, Outcome, Row, Target
 from inlay.engine.writer import Writer
 from inlay.errors import BudgetReached, InlayError, InvalidRequest, RunStopped, StoreError
-from inlay.spec.model import Enrichment
+from inlay.spec.model import Enrichment, LimitsSpec
 from inlay.types import (
     Budget,
     CellState,
@@ -69,8 +70,10 @@ class Runner:
         seed: int | None = None,
         spent_before_nusd: int = 0,
         patience: Waiting | None = None,
+        limits: Mapping[str, LimitsSpec] | None = None,
     ) -> None:
         self.enrichment = enrichment
+        self._limits = limits or {}
         self.passes = list(passes)
         self.patience = patience or Waiting()
         self.tally = Tally([PassTally(part.name) for part in self.passes])
@@ -84,6 +87,7 @@ class Runner:
         self._senders = senders
         self._lanes: dict[str, Lane[Call]] = {}
         self._asking: dict[str, Asking] = {}
+        self._sharing = LaneSharing(self._lanes)
         self._claims: dict[str, deque[Record]] = {}  # lane -> what waits to be claimed, a row's asks together
         self._sharing = Sharing(self.passes)
         self._rows_open = 0
@@ -129,6 +133,7 @@ class Runner:
         """
         self._open_lanes()
         self.writer.start()
+        await self._share_lanes()
         heartbeat = asyncio.create_task(self._heartbeat())
         feeding = asyncio.create_task(self._feed(batches))
         try:
@@ -159,13 +164,13 @@ class Runner:
         self._idle.set()
 
     def _open_lanes(self) -> None:
-        limits = self.enrichment.limits
-        rates = [limits.requests_per_second, limits.requests_per_minute and limits.requests_per_minute / 60]
-        rate = min((value for value in rates if value), default=None)
         for step in (step for part in self.passes for step in part.steps()):
             key = step.lane
             if key in self._lanes:
                 continue
+            limits = self._limits.get(key, self.enrichment.limits)
+            rates = [limits.requests_per_second, limits.requests_per_minute and limits.requests_per_minute / 60]
+            rate = min((value for value in rates if value), default=None)
             local = self._senders[key] is None
             lane: Lane[Call] = Lane(
                 key,
@@ -204,6 +209,8 @@ class Runner:
             await asyncio.wait(self._tasks)
         if unsent and self._broken is None:
             await self.writer.call(self._store.release, unsent)
+        if self._broken is None:
+            await self.writer.call(self._store.share_lanes, self._run.runner, [])
         await self.writer.close()
 
     def _unsent(self) -> list[int]:
@@ -212,13 +219,28 @@ class Runner:
         return [ask.attempt_id for call in calls for ask in call.asks if ask.attempt_id]
 
     async def _heartbeat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
+        beat = self._clock()
+        while self._broken is None:
+            await asyncio.sleep(SHARE_S)
+            await self._share_lanes()
+            if self._clock() - beat < HEARTBEAT_S:
+                continue
+            beat = self._clock()
             try:
                 await self.writer.call(self._store.heartbeat, self._run.runner)
             except StoreError as error:
                 self._store_broken(error)
-                return
+
+    async def _share_lanes(self) -> None:
+        """Tell other runners on this store of the lanes that go over the wire, and take this runner's share of each."""
+        remote = [key for key, sender in self._senders.items() if sender is not None]
+        notes = self._sharing.notes(remote, self._clock())
+        if not notes:
+            return
+        try:
+            self._sharing.heard(notes, await self.writer.call(self._store.share_lanes, self._run.runner, notes))
+        except StoreError as error:
+            self._store_broken(error)
 
     def _store_broken(self, error: StoreError) -> None:
         self._broken = self._broken or error

@@ -240,6 +240,7 @@ async def _drive_async(
         store,
         record,
         senders=senders,
+        limits={step.model.lane: step.limits for steps in reversed(session.steps) for step in steps},
         budget=budget,
         listener=options.listener,
         spent_before_nusd=0 if spending is None else spending.spent_nusd,
@@ -267,8 +268,8 @@ async def _drive_async(
 def _senders(session: Session) -> dict[str, Any]:
     """One transport a lane; None for models inside this process."""
     senders: dict[str, Any] = {}
-    limits = session.enrichment.limits
-    for model in (step.model for steps in session.steps for step in steps):
+    for step in (step for steps in session.steps for step in steps):
+        model, limits = step.model, step.limits
         key = model.lane
         if key in senders:
             continue

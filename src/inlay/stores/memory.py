@@ -29,6 +29,7 @@ from inlay.stores.accounts import (
     young_enough,
 )
 from inlay.stores.books import Books
+from inlay.stores.lanes import LANE_MS
 from inlay.stores.records import AttemptRecord, CellRecord, clear_records, ledger_of, prune_records, scan_batches
 from inlay.types import (
     Attempt,
@@ -39,6 +40,7 @@ from inlay.types import (
     ClaimResult,
     Correction,
     Known,
+    LaneNote,
     NewAnswer,
     PassRecord,
     PassRef,
@@ -77,6 +79,7 @@ class MemoryStore:
         self._history: dict[tuple[int, str], list[CellEvent]] = {}
         self._corrections: dict[str, list[Correction]] = {}  # of each enrichment, oldest first
         self._last: dict[str, int] = {}
+        self._lanes: dict[tuple[str, str], tuple[int, LaneNote]] = {}
 
     def close(self) -> None:
         self._closed = True
@@ -134,6 +137,23 @@ class MemoryStore:
     def heartbeat(self, runner: str) -> None:
         with self._lock:
             self._books.runners[runner] = self._now() + liveness.LEASE_MS
+
+    def share_lanes(self, runner: str, notes: Sequence[LaneNote]) -> dict[str, tuple[LaneNote, ...]]:
+        now = self._now()
+        with self._lock:
+            self._lanes = {
+                place: (expires, note)
+                for place, (expires, note) in self._lanes.items()
+                if place[1] != runner or notes
+                if self._books.alive(place[1], expires, now)
+            }
+            self._lanes |= {(note.lane, runner): (now + LANE_MS, note) for note in notes}
+            return {
+                mine.lane: tuple(
+                    note for (lane, who), (_, note) in self._lanes.items() if lane == mine.lane and who != runner
+                )
+                for mine in notes
+            }
 
     def end_run(self, run_id: int, *, outcome: str, summary: Mapping[str, Any]) -> None:
         with self._lock:

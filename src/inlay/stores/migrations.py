@@ -84,6 +84,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX corrections_by_row ON corrections (enrichment, key)",
         "INSERT INTO counters VALUES ('correction', 0)",
     ),
+    (  # the lanes that runners work on now; `expires_at` is renewed about once a second
+        "CREATE TABLE lanes (lane TEXT NOT NULL, runner TEXT NOT NULL, expires_at BIGINT NOT NULL, "
+        "busy INTEGER NOT NULL, gate_until BIGINT NOT NULL, PRIMARY KEY (lane, runner)) WITHOUT ROWID",
+    ),
 )
 
 
