@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SECRET = "sk-live-0123456789abcdefghij"
 
-BARE = {name: "" for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "AZURE_OPENAI_API_KEY", "ANTHROPIC_API_KEY")}
+BARE = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_BASE_URL", "AZURE_OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "")
 
 
 def openai_pass(endpoint: str | None = None) -> list[dict[str, object]]:

@@ -87,7 +87,7 @@ class Runner:
         self._senders = senders
         self._lanes: dict[str, Lane[Call]] = {}
         self._asking: dict[str, Asking] = {}
-        self._sharing = LaneSharing(self._lanes)
+        self._lane_sharing = LaneSharing(self._lanes)
         self._claims: dict[str, deque[Record]] = {}  # lane -> what waits to be claimed, a row's asks together
         self._sharing = Sharing(self.passes)
         self._rows_open = 0
@@ -234,11 +234,11 @@ class Runner:
     async def _share_lanes(self) -> None:
         """Tell other runners on this store of the lanes that go over the wire, and take this runner's share of each."""
         remote = [key for key, sender in self._senders.items() if sender is not None]
-        notes = self._sharing.notes(remote, self._clock())
+        notes = self._lane_sharing.notes(remote, self._clock())
         if not notes:
             return
         try:
-            self._sharing.heard(notes, await self.writer.call(self._store.share_lanes, self._run.runner, notes))
+            self._lane_sharing.heard(notes, await self.writer.call(self._store.share_lanes, self._run.runner, notes))
         except StoreError as error:
             self._store_broken(error)
 

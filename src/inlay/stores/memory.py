@@ -68,6 +68,7 @@ class MemoryStore:
         alive: Callable[[str, int, int], bool] = liveness.alive,
     ) -> None:
         self._clock = clock
+        self._alive = alive
         self._books = Books(alive)
         self._lock = threading.RLock()
         self._closed = False
@@ -145,7 +146,7 @@ class MemoryStore:
                 place: (expires, note)
                 for place, (expires, note) in self._lanes.items()
                 if place[1] != runner or notes
-                if self._books.alive(place[1], expires, now)
+                if self._alive(place[1], expires, now)
             }
             self._lanes |= {(note.lane, runner): (now + LANE_MS, note) for note in notes}
             return {
