@@ -21,6 +21,7 @@ from inlay.types import (
     Completion,
     Correction,
     HttpRequest,
+    LaneNote,
     PassRecord,
     PassRef,
     RunRecord,
@@ -90,6 +91,13 @@ class Store(Protocol):
 
     def heartbeat(self, runner: str) -> None:
         """Extend this runner's lease. Called every few seconds while a run is going. Idempotent."""
+        ...
+
+    def share_lanes(self, runner: str, notes: Sequence[LaneNote]) -> dict[str, tuple[LaneNote, ...]]:
+        """Tell the other runners of this runner's lanes, and hear of theirs: lane to what each living one noted last.
+
+        A note counts for a few seconds. Without notes, this runner leaves its lanes. Atomic, idempotent.
+        """
         ...
 
     def end_run(self, run_id: int, *, outcome: str, summary: Mapping[str, Any]) -> None:

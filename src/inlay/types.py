@@ -255,6 +255,16 @@ ClaimResult: TypeAlias = Claimed | Known | Held | Unaffordable
 
 
 @dataclass(frozen=True, slots=True)
+class LaneNote:
+    """What a runner tells the others of a lane (provider, endpoint, model): whether it has calls to make, and until
+    when (seconds since the epoch, UTC; 0: no) the provider asked everybody to wait."""
+
+    lane: str
+    busy: bool
+    gate_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """A cap on money. `per` is "run", "day", "month" or "total"; days and months are UTC."""
 

@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import SECRET, Project
 
 from inlay.testing import Simulator
 
-BARE = {name: "" for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "AZURE_OPENAI_API_KEY", "ANTHROPIC_API_KEY")}
+if TYPE_CHECKING:
+    from .conftest import Project
+
+SECRET = "sk-live-0123456789abcdefghij"
+
+BARE = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_BASE_URL", "AZURE_OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "")
 
 
 def openai_pass(endpoint: str | None = None) -> list[dict[str, object]]:
     made: dict[str, object] = {
-        "name": "読む",
+        "name": "read",
         "model": "openai:gpt-6-luna",
         "prompt": "{{ text }}",
         "fields": {"mood": "good|bad"},
     }
-    made["name"] = "read"
     return [made if endpoint is None else {**made, "endpoint": endpoint}]
 
 
@@ -70,19 +74,19 @@ def test_a_wrong_declaration_is_the_commands_mistake(project: Project) -> None:
 def test_nothing_is_sent_without_a_probe(project: Project, simulator: Simulator) -> None:
     assert project.inlay("doctor", **BARE).returncode == 0
     assert project.inlay("doctor", "--probe", **BARE).returncode != 0, "nobody said yes"
-    assert simulator.ledger.calls == 0
+    assert len(simulator.ledger) == 0
 
 
 def test_a_probe_asks_once(project: Project, simulator: Simulator) -> None:
     done = project.inlay("doctor", "--probe", "--yes", **BARE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "probed    one short question" in done.stdout
-    assert simulator.ledger.calls == 1
+    assert len(simulator.ledger) == 1
 
 
 @pytest.fixture
 def locked() -> Iterator[Simulator]:
-    with Simulator(keys=["right-key-0123456789"]) as running:
+    with Simulator(api_keys=["right-key-0123456789"]) as running:
         yield running
 
 

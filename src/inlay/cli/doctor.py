@@ -42,7 +42,7 @@ def doctor(ctx: click.Context, declaration: str | None, probe: bool, yes: bool, 
         raise click.UsageError("--probe asks the models of a declaration, and there is none here.")
     if probe and not yes:
         asked = (
-            "Each model is asked once: its server's list of models (free), or one question (at most $0.0001). Go on?"
+            "Each model is asked once: by its list of models (free), else by one question (well below a cent). Go on?"
         )
         click.confirm(asked, abort=True, err=True)
     found = project.doctor(declaration, probe=probe)

@@ -89,7 +89,9 @@ class Lane(Generic[Work]):
         now = clock()
         self.fixed = concurrency is not None
         self.ceiling = concurrency or CEILING
+        self.declared_concurrency = concurrency or CEILING
         self.limit: float = concurrency or START_CONCURRENCY
+        self.share = 1.0  # of what the provider allows; the rest is for other processes on the same store
         self.slow_start = not self.fixed
         self.requests = paced(requests_per_second, now) if requests_per_second else None
         self.declared_rate = requests_per_second
@@ -100,6 +102,7 @@ class Lane(Generic[Work]):
         self.back = 0  # of the active ones, those whose reply is there and being kept
         self.workers = 0
         self.gate_until = 0.0
+        self.told_to_wait_until = 0.0  # the part of the gate that the provider asked of this process
         self.cut_at = -1.0
         self.paced_by_429 = False
         self.learnt_by_429 = False
@@ -235,6 +238,30 @@ class Lane(Generic[Work]):
                 self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_later(max(delay, 0.0005), self.pump)
 
+    # --- what other processes take
+
+    def divide(self, share: float) -> None:
+        """From now on this process may use this share (above 0, to 1) of what the provider allows. Idempotent."""
+        share = min(1.0, max(share, 0.001))
+        ratio, self.share = share / self.share, share
+        if ratio == 1.0:
+            return
+        now = self._clock()
+        for bucket in (self.requests, self.tokens):
+            if bucket is not None:
+                bucket.wait(0, now)
+                bucket.rate *= ratio
+                bucket.capacity = max(1.0, bucket.capacity * ratio)
+                bucket.level = min(bucket.level, bucket.level * ratio, bucket.capacity)
+        if self.fixed:
+            self.ceiling = max(1, math.floor(self.declared_concurrency * share))
+            self.limit = self.ceiling
+        self.pump()
+
+    def wait_for_others(self, seconds: float) -> None:
+        """Begin no call for so long: another process was told to wait, or has yet to see that this one is here."""
+        self.gate_until = max(self.gate_until, self._clock() + min(seconds, MAX_WAIT_S))
+
     # --- what answers teach
 
     def succeeded(self, sent_at: float, headers: Mapping[str, str]) -> None:
@@ -257,6 +284,7 @@ class Lane(Generic[Work]):
     def _learn(self, headers: Mapping[str, str], now: float) -> None:
         if self.declared_rate is None and (limit := _positive(headers.get("x-ratelimit-limit-requests"))) is not None:
             remaining = _positive(headers.get("x-ratelimit-remaining-requests"), zero=True)
+            limit, remaining = limit * self.share, None if remaining is None else remaining * self.share
             rate = limit / 60 * SAFETY
             if self.requests is None:
                 level = max(0.0, (limit if remaining is None else remaining) - 1.0)
@@ -268,6 +296,7 @@ class Lane(Generic[Work]):
                     self.requests.level = remaining
         if not self.declared_tokens and (limit := _positive(headers.get("x-ratelimit-limit-tokens"))) is not None:
             remaining = _positive(headers.get("x-ratelimit-remaining-tokens"), zero=True)
+            limit, remaining = limit * self.share, None if remaining is None else remaining * self.share
             if self.tokens is None:
                 self.tokens = Bucket(limit / 60 * SAFETY, limit, now, level=limit if remaining is None else remaining)
             elif remaining is not None and remaining < self.tokens.level * 0.5:
@@ -294,7 +323,8 @@ class Lane(Generic[Work]):
             self.slow_start = False
             if limited:
                 self._slow_rate(now)
-                self.gate_until = max(self.gate_until, now + (wait or 1.0) * self._rng.uniform(1.0, 1.1))
+                self.told_to_wait_until = now + (wait or 1.0) * self._rng.uniform(1.0, 1.1)
+                self.gate_until = max(self.gate_until, self.told_to_wait_until)
             if not limited or self.requests is None:
                 self.limit = max(1.0, self.limit * 0.7)
         if self.failures_in_row >= PROBE_AFTER:

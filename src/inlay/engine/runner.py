@@ -27,6 +27,7 @@ from inlay.contracts import Store
 from inlay.engine.asking import Asking, Sender, Waiting
 from inlay.engine.batch.lane import BatchLane, Filling
 from inlay.engine.events import LaneOpened, Listener, Stopping
+from inlay.engine.lanesharing import SHARE_S, LaneSharing
 from inlay.engine.limits import Lane
 from inlay.engine.passwork import PassWork
 from inlay.engine.rows import Cells, plan_cells
@@ -37,7 +38,7 @@ from inlay.engine.together import Record
 from inlay.engine.work import Ask, Call, Outcome, Row, Target
 from inlay.engine.writer import Writer
 from inlay.errors import BudgetReached, InlayError, InvalidRequest, RunStopped, StoreError, Truncated
-from inlay.spec.model import Enrichment
+from inlay.spec.model import Enrichment, LimitsSpec
 from inlay.types import (
     Budget,
     CellState,
@@ -76,8 +77,10 @@ class Runner:
         spent_before_nusd: int = 0,
         patience: Waiting | None = None,
         tally: Tally | None = None,
+        limits: Mapping[str, LimitsSpec] | None = None,
     ) -> None:
         self.enrichment = enrichment
+        self._limits = limits or {}
         self.passes = list(passes)
         self.patience = patience or Waiting()
         self.tally = tally or Tally([PassTally(part.name) for part in self.passes])
@@ -94,6 +97,7 @@ class Runner:
         self._batches: dict[str, BatchLane] = {}
         self._lanes: dict[str, Lane[Call]] = {}
         self._asking: dict[str, Asking] = {}
+        self._lane_sharing = LaneSharing(self._lanes)
         self._claims: dict[str, deque[Record]] = {}  # lane -> what waits to be claimed, a row's asks together
         self._sharing = Sharing(self.passes)
         self._rows_open = 0
@@ -139,6 +143,7 @@ class Runner:
         """
         self._open_lanes()
         self.writer.start()
+        await self._share_lanes()
         heartbeat = asyncio.create_task(self._heartbeat())
         feeding = asyncio.create_task(self._feed(batches))
         try:
@@ -171,9 +176,6 @@ class Runner:
         self._idle.set()
 
     def _open_lanes(self) -> None:
-        limits = self.enrichment.limits
-        rates = [limits.requests_per_second, limits.requests_per_minute and limits.requests_per_minute / 60]
-        rate = min((value for value in rates if value), default=None)
         for step in (step for part in self.passes for step in part.steps()):
             key = step.lane
             if key in self._lanes or key in self._batches:
@@ -182,6 +184,9 @@ class Runner:
                 self._batches[key] = BatchLane(key, self._filling[key], self._run, journal=self._journal)
                 self._claims[key] = deque()
                 continue
+            limits = self._limits.get(key, self.enrichment.limits)
+            rates = [limits.requests_per_second, limits.requests_per_minute and limits.requests_per_minute / 60]
+            rate = min((value for value in rates if value), default=None)
             local = self._senders[key] is None
             lane: Lane[Call] = Lane(
                 key,
@@ -226,6 +231,8 @@ class Runner:
         unsent += self._dropped()
         if unsent and self._broken is None:
             await self.writer.call(self._store.release, unsent)
+        if self._broken is None:
+            await self.writer.call(self._store.share_lanes, self._run.runner, [])
         await self.writer.close()
 
     def _unsent(self) -> list[int]:
@@ -238,13 +245,28 @@ class Runner:
         return [number for batch in self._batches.values() for number in batch.drop()]
 
     async def _heartbeat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
+        beat = self._clock()
+        while self._broken is None:
+            await asyncio.sleep(SHARE_S)
+            await self._share_lanes()
+            if self._clock() - beat < HEARTBEAT_S:
+                continue
+            beat = self._clock()
             try:
                 await self.writer.call(self._store.heartbeat, self._run.runner)
             except StoreError as error:
                 self._store_broken(error)
-                return
+
+    async def _share_lanes(self) -> None:
+        """Tell other runners on this store of the lanes that go over the wire, and take this runner's share of each."""
+        remote = [key for key, sender in self._senders.items() if sender is not None]
+        notes = self._lane_sharing.notes(remote, self._clock())
+        if not notes:
+            return
+        try:
+            self._lane_sharing.heard(notes, await self.writer.call(self._store.share_lanes, self._run.runner, notes))
+        except StoreError as error:
+            self._store_broken(error)
 
     def _store_broken(self, error: StoreError) -> None:
         self._broken = self._broken or error

@@ -271,7 +271,7 @@ def doctor(declaration: Declaration | None = None, *, probe: bool = False) -> Di
     """Which providers the environment offers, and what the declaration's models have and lack. Shows no secret.
 
     Asks no network, unless `probe`: then each model once, for free where its server lists its models, else with one
-    short question (below $0.0001). Raises SpecError for a wrong declaration.
+    short question of at most sixteen tokens. Raises SpecError for a wrong declaration.
     """
     from inlay.project.doctor import examine
 

@@ -1,7 +1,7 @@
 """`inlay doctor --probe`: each model of a declaration asked once, as cheaply as its server allows.
 
-What stays true: the list of models is asked first, which is free; a server without one is asked one short question,
-for at most MAX_USD at list prices of today; what a server says back is shown as text and obeyed in nothing.
+What stays true: the list of models is asked first, which is free; where that does not name the model, one short
+question follows, with at most sixteen tokens of answer; what a server says is shown as text and obeyed in nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from inlay.errors import InlayError
+from inlay.errors import InlayError, ModelNotFound
 from inlay.types import CallShape, HttpRequest
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from inlay.project.session import Session
     from inlay.providers.models import ResolvedModel
 
-MAX_USD = 0.0001
 TIMEOUT_S = 20.0
 _SHAPE = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 # Providers whose endpoint serves the list of its models at /models.
@@ -53,23 +52,23 @@ async def _ask(used: UsedModel, model: ResolvedModel) -> UsedModel:
         began = time.monotonic()
         names = await _listed(model, transport)
         seconds = time.monotonic() - began
-        if names is not None:
-            if model.name in names:
-                return replace(used, probed="in the list of models (free)", seconds=seconds)
-            if model.provider != "azure":  # a deployment is in no list
-                what = f"{model.endpoint.host} does not list {model.name}"
-                near = _near(model.name, names)
-                remedy = f"did you mean {near}?" if near else f"it lists {len(names):,} models"
-                return replace(used, problem=what, remedy=remedy, probed="list of models (free)", seconds=seconds)
+        if names is not None and model.name in names:
+            return replace(used, probed="in the list of models (free)", seconds=seconds)
         assert model.dialect is not None
         request = model.dialect.encoder(CallShape(model.name, "", _SHAPE, "probe", 16, cache=False))("Reply {}")
         began = time.monotonic()
-        model.dialect.read(*await transport.send(request))
-        return replace(used, probed="one short question", seconds=time.monotonic() - began)
+        try:
+            model.dialect.read(*await transport.send(request))
+        except ModelNotFound as error:
+            if near := _near(model.name, names or []):
+                error.remedy = f"did you mean {near}? {error.remedy}"
+            raise
+        unlisted = ", which its list of models does not name" if names is not None else ""
+        return replace(used, probed=f"one short question{unlisted}", seconds=time.monotonic() - began)
 
 
 async def _listed(model: ResolvedModel, transport: Any) -> list[str] | None:
-    """The names in the server's list of models; None where it has none. Raises ProviderError, such as for a wrong key."""
+    """The names in the server's list of models; None where it has none. Raises ProviderError (a wrong key)."""
     if model.provider not in _LISTED or model.dialect is None:
         return None
     base = getattr(model.dialect, "base", model.endpoint.url if model.endpoint is not None else "")

@@ -275,6 +275,7 @@ async def _drive_async(
         record,
         senders=senders,
         filling=fillings(session),
+        limits={step.model.lane: step.limits for steps in reversed(session.steps) for step in steps},
         budget=budget,
         listener=options.listener,
         spent_before_nusd=0 if spending is None else spending.spent_nusd - tally.cost_nusd,
@@ -300,8 +301,8 @@ async def _drive_async(
 def _senders(session: Session) -> dict[str, Any]:
     """One transport a lane; None for models inside this process."""
     senders: dict[str, Any] = {}
-    limits = session.enrichment.limits
-    for model in (step.model for steps in session.steps for step in steps):
+    for step in (step for steps in session.steps for step in steps):
+        model, limits = step.model, step.limits
         key = model.lane
         if key in senders:
             continue

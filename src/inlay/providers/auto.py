@@ -47,7 +47,7 @@ OFFERS: tuple[Offer, ...] = (
     Offer("anthropic", (("ANTHROPIC_API_KEY",),), model="claude-haiku-5-5"),
     Offer(
         "azure",
-        (("AZURE_OPENAI_AD_TOKEN",), ("AZURE_OPENAI_API_KEY",)),
+        (("AZURE_OPENAI_API_KEY",), ("AZURE_OPENAI_AD_TOKEN",)),
         (("AZURE_OPENAI_ENDPOINT",),),
         model_env="AZURE_OPENAI_DEPLOYMENT",
     ),
@@ -77,6 +77,6 @@ def choose(env: Mapping[str, str]) -> tuple[str, str]:
             return f"{offer.provider}:{offer.chosen(env)}", said
         if credential:
             short.append(f"{credential[0]} is set, but not {(missing or [offer.model_env])[0]}")
-    keys = [offer.credentials[-1 if offer.provider == "azure" else 0][0] for offer in offers()]
-    listed = ", ".join(keys[:-1]) + f" or {keys[-1]}" if len(keys) > 1 else keys[0]
-    return "", "; ".join(short) or f"none of {listed} is set"
+    keys = [offer.credentials[0][0] for offer in offers()]
+    listed = f"{', '.join(keys[:-1])} and {keys[-1]} are" if len(keys) > 1 else f"{keys[0]} is"
+    return "", "; ".join(short) or f"{listed} not set"

@@ -29,6 +29,7 @@ from inlay.stores.accounts import (
     young_enough,
 )
 from inlay.stores.books import Books
+from inlay.stores.lanes import LANE_MS
 from inlay.stores.memory_journal import MemoryJournal
 from inlay.stores.records import AttemptRecord, CellRecord, clear_records, ledger_of, prune_records, scan_batches
 from inlay.types import (
@@ -40,6 +41,7 @@ from inlay.types import (
     ClaimResult,
     Correction,
     Known,
+    LaneNote,
     NewAnswer,
     PassRecord,
     PassRef,
@@ -67,6 +69,7 @@ class MemoryStore:
         alive: Callable[[str, int, int], bool] = liveness.alive,
     ) -> None:
         self._clock = clock
+        self._alive = alive
         self._books = Books(alive)
         self._lock = threading.RLock()
         self._closed = False
@@ -86,6 +89,7 @@ class MemoryStore:
             commit=self.commit,
             changed=lambda pass_id, key: cell.updated_at if (cell := self._cells.get((pass_id, key))) else 0,
         )
+        self._lanes: dict[tuple[str, str], tuple[int, LaneNote]] = {}
 
     def close(self) -> None:
         self._closed = True
@@ -143,6 +147,23 @@ class MemoryStore:
     def heartbeat(self, runner: str) -> None:
         with self._lock:
             self._books.runners[runner] = self._now() + liveness.LEASE_MS
+
+    def share_lanes(self, runner: str, notes: Sequence[LaneNote]) -> dict[str, tuple[LaneNote, ...]]:
+        now = self._now()
+        with self._lock:
+            self._lanes = {
+                place: (expires, note)
+                for place, (expires, note) in self._lanes.items()
+                if place[1] != runner or notes
+                if self._alive(place[1], expires, now)
+            }
+            self._lanes |= {(note.lane, runner): (now + LANE_MS, note) for note in notes}
+            return {
+                mine.lane: tuple(
+                    note for (lane, who), (_, note) in self._lanes.items() if lane == mine.lane and who != runner
+                )
+                for mine in notes
+            }
 
     def end_run(self, run_id: int, *, outcome: str, summary: Mapping[str, Any]) -> None:
         with self._lock:

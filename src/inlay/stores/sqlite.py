@@ -18,7 +18,7 @@ import orjson
 from inlay.contracts import CELL_SCAN_COLUMNS
 from inlay.errors import StoreDamaged, StoreError
 from inlay.fingerprint import recipe_digest
-from inlay.stores import attempts, care, liveness, rows, settle, verify
+from inlay.stores import attempts, care, lanes, liveness, rows, settle, verify
 from inlay.stores.accounts import ASKED_AGAIN, TERMINAL_REASONS
 from inlay.stores.corrections import read_corrections, write_corrections
 from inlay.stores.database import Database
@@ -32,6 +32,7 @@ from inlay.types import (
     Claim,
     ClaimResult,
     Correction,
+    LaneNote,
     PassRecord,
     PassRef,
     RunRecord,
@@ -153,6 +154,10 @@ class SqliteStore:
     def heartbeat(self, runner: str) -> None:
         with self._db.write("heartbeat") as con:
             self._extend_lease(con, runner, self._now())
+
+    def share_lanes(self, runner: str, notes: Sequence[LaneNote]) -> dict[str, tuple[LaneNote, ...]]:
+        with self._db.write("share_lanes") as con:
+            return lanes.share_lanes(con, runner, notes, now_ms=self._now(), alive=self._alive)
 
     @staticmethod
     def _extend_lease(con: sqlite3.Connection, runner: str, now: int) -> None:
