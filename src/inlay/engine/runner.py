@@ -443,6 +443,7 @@ class Runner:
         self.settling.flights.pop(ask.fingerprint, None)
         for target in ask.targets:
             self._parked(ask.work, target)
+        self.writer.nudge()  # there is room for the next
 
     def _parked(self, part: PassWork, target: Target) -> None:
         self.tally.parked(part.index, target.row.key)
