@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,6 +30,8 @@ from inlay.spec.compiled import CompiledPass
 from inlay.spec.graph import ordered
 from inlay.spec.load import load
 from inlay.spec.model import Enrichment, PassSpec
+from inlay.spec.price_file import FILE as PRICE_FILE
+from inlay.spec.price_file import read_price_file
 from inlay.spec.problems import Problems, join_key
 from inlay.spec.resolve import resolve as resolve_spec
 from inlay.tables.files import FileSource
@@ -60,9 +64,9 @@ class Session:
         self.passes: tuple[PassSpec, ...] = ordered(self.enrichment.passes)
         self.compiled = [CompiledPass(spec) for spec in self.passes]
         self.models: list[ResolvedModel] = [self._model(spec, need_key=need_keys) for spec in self.passes]
+        self._price_file = read_price_file(self.enrichment.folder)
         self.prices: list[Price | None] = [
-            find_price(model.provider, model.name, spec.prices, options=spec.options)
-            for model, spec in zip(self.models, self.passes, strict=True)
+            self.price_of(spec, model) for model, spec in zip(self.models, self.passes, strict=True)
         ]
         self.source: Source = FileSource(self.enrichment.source, self.enrichment.folder) if source is None else source
         self._store: Store | None = None
@@ -97,6 +101,22 @@ class Session:
             raise SpecError(
                 error.message, file=self.enrichment.file, line=line, key=key, remedy=error.remedy
             ) from error
+
+    def price_of(self, spec: PassSpec, model: ResolvedModel, mode: str = "live") -> Price | None:
+        """What a call of this pass costs ("live" or "batch"): its own `prices`, prices.yaml's, or the table's."""
+        override = spec.prices
+        source = ""
+        if override is None:
+            today = datetime.now(UTC).date()
+            override = self._price_file.find(model.full_name, today)
+            if override is None and spec.priced_as is not None:
+                named = spec.priced_as if ":" in spec.priced_as else f"{model.provider}:{spec.priced_as}"
+                override = self._price_file.find(named, today)
+            source = PRICE_FILE
+        price = find_price(
+            model.provider, model.name, override, options=spec.options, mode=mode, priced_as=spec.priced_as
+        )
+        return price if override is None or not source or price is None else replace(price, source=source)
 
     def close(self) -> None:
         """Close the store. Idempotent."""
