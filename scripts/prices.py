@@ -93,9 +93,7 @@ def starts(constraint: Any, day: date) -> bool:
 
 def rates(prices: dict[str, Any]) -> dict[str, Any]:
     given = {ours: prices[theirs] for ours, theirs in KEYS.items() if prices.get(theirs) is not None}
-    tiered = {
-        price.start: price for value in given.values() if isinstance(value, TieredPrices) for price in value.tiers
-    }
+    tiered = {tier.start for value in given.values() if isinstance(value, TieredPrices) for tier in value.tiers}
     row: dict[str, Any] = {name: number(at(value, None)) for name, value in given.items()}
     if tiered:
         row["tiers"] = [
@@ -115,11 +113,8 @@ def at(price: Any, start: int | None) -> Any:
 
 def scaled(row: dict[str, Any], by: float) -> dict[str, Any]:
     def one(rates: dict[str, Any]) -> dict[str, Any]:
-        return {
-            key: value if key == "above" else number(round(value * by, 9))
-            for key, value in rates.items()
-            if key in part
-        }
+        kept = {key: value for key, value in rates.items() if key in part}
+        return {key: value if key == "above" else number(round(value * by, 9)) for key, value in kept.items()}
 
     part = (*KEYS, "above")
     out = one(row)
