@@ -198,9 +198,13 @@ class Store(Protocol):
         """What a budget scope has spent and reserved so far, over all runners."""
         ...
 
-    def ledger(self, enrichment: str, *, run_id: int | None = None) -> list[dict[str, Any]]:
-        """Attempts summed by run, pass, model and outcome: attempts, input_tokens, output_tokens, cost_nusd,
-        answers, latency_ms (mean)."""
+    def ledger(self, enrichment: str, *, run_id: int | None = None, days: bool = False) -> list[dict[str, Any]]:
+        """Attempts summed by run, pass, model, outcome and mode (live or batch): attempts, calls, input_tokens,
+        output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, cost_nusd, answers, latency_ms (mean), and
+        what was saved: saved_cache_nusd, saved_shared_nusd, saved_batch_nusd.
+
+        `calls` counts an attempt that shared its call with others as its part of it, to three digits. With `days`, a
+        line for each `day` (YYYY-MM-DD, UTC) on which attempts were opened."""
         ...
 
     def attempts(self, fingerprints: Sequence[bytes]) -> list[Attempt]:

@@ -416,6 +416,9 @@ class Attempt:
     model: str
     latency_ms: int | None
     answer_id: int | None
+    mode: str = "live"
+    sharing: int = 1
+    saved: Savings = Savings()
 
 
 @dataclass(frozen=True, slots=True)

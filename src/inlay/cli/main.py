@@ -66,6 +66,8 @@ class Commands(click.Group):
         "run",
         "show",
         "status",
+        "costs",
+        "prices",
         "explain",
         "correct",
         "corrections",

@@ -16,10 +16,12 @@ from inlay.types import usd
 if TYPE_CHECKING:
     from inlay.batches import Batch
     from inlay.planning.plan import Plan
+    from inlay.project.account import Costs
     from inlay.project.bars import Shown
     from inlay.project.corrected import Corrections, Fix
     from inlay.project.doctor import Diagnosis
     from inlay.project.explanation import Explanation
+    from inlay.project.pricing import ModelPrice
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
     from inlay.reporting.facts import Facts
@@ -34,10 +36,12 @@ __all__ = [
     "clear",
     "correct",
     "corrections",
+    "costs",
     "doctor",
     "explain",
     "export",
     "plan",
+    "prices",
     "prune",
     "report_facts",
     "report_html",
@@ -202,6 +206,33 @@ def status(declaration: Declaration) -> Status:
             notes=(*session.learnt, *notes),
             batches=tuple(store.journal.batches(name)),
         )
+
+
+def costs(
+    declaration: Declaration, *, by: str = "pass", project: int | None = None, on: Sequence[str] = (), records: int = 20
+) -> Costs:
+    """What it has cost by run, pass, model, day or record, what was saved, and what more would cost. Pays nothing.
+
+    `project` is a number of rows to reckon for, `on` names other models (`provider:name`) to reckon with; `records` is
+    how many of the dearest rows `by="record"` gives.
+    """
+    from inlay.project.account import costs_of
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return costs_of(session, by=by, project=project, on=on, records=records)
+
+
+def prices(models: Sequence[str] = (), *, declaration: Declaration | None = None) -> list[ModelPrice]:
+    """What models cost: the list prices of `models` (`provider:name`), or of a declaration's models as a run would
+    reckon with them. An unknown one has no lines, and the nearest names that are known. Pays nothing."""
+    from inlay.project.pricing import prices_named, prices_of
+    from inlay.project.session import Session
+
+    if declaration is None:
+        return prices_named(models)
+    with Session(declaration) as session:
+        return prices_of(session)
 
 
 def retry(

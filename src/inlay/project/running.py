@@ -31,6 +31,7 @@ from inlay.project.probes import learning
 from inlay.project.publishing import publish
 from inlay.project.report import Report
 from inlay.project.session import Session
+from inlay.providers.price_table import PROVIDERS as PRICED_PROVIDERS
 from inlay.publish.write import check_target
 from inlay.spec.model import Enrichment
 from inlay.types import NANO, Budget, Reason, RunRecord, usd
@@ -191,6 +192,15 @@ def _may_spend(session: Session, plan: Plan, budget: Budget | None, options: Run
             file=session.enrichment.file,
             key="budget",
             remedy="give the pass `prices: {input_per_million: …, output_per_million: …}`, or remove the budget",
+        )
+    known = [name for name in dict.fromkeys(unpriced) if name.partition(":")[0] in PRICED_PROVIDERS]
+    if known and not options.yes:
+        if options.confirm is not None and options.confirm(plan):
+            return
+        raise PlanError(
+            f"the price of {', '.join(known)} is not known, so nobody can say what this run would cost",
+            remedy="give the pass `prices: {input_per_million: …, output_per_million: …}` or `priced_as: …`, "
+            "or go ahead with --yes (yes=True)",
         )
     cost = plan.cost_usd
     if budget is None and cost is not None and cost > ASK_ABOVE_USD and not options.yes:

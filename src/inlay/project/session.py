@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +17,6 @@ from typing import Self
 from inlay import registry
 from inlay.contracts import Source, Store
 from inlay.engine.ask import estimate_output_tokens
-from inlay.engine.batch.rates import batch_price
 from inlay.engine.given import settled
 from inlay.engine.passwork import PassWork
 from inlay.engine.sharing import Sharing, expected_pack
@@ -34,7 +34,9 @@ from inlay.spec.check import check_columns
 from inlay.spec.compiled import CompiledPass
 from inlay.spec.graph import ordered
 from inlay.spec.load import load
-from inlay.spec.model import Enrichment, LimitsSpec, ModelSpec, PassSpec
+from inlay.spec.model import Enrichment, LimitsSpec, ModelSpec, PassSpec, PriceSpec
+from inlay.spec.price_file import FILE as PRICE_FILE
+from inlay.spec.price_file import read_price_file
 from inlay.spec.problems import Problems, join_key
 from inlay.spec.resolve import resolve as resolve_spec
 from inlay.tables.files import FileSource
@@ -80,6 +82,7 @@ class Session:
         self.passes: tuple[PassSpec, ...] = ordered(self.enrichment.passes)
         self.compiled = [CompiledPass(spec) for spec in self.passes]
         self.learnt: list[str] = []  # what this run found out about its servers, in sentences
+        self._price_file = read_price_file(self.enrichment.folder)
         self.steps: list[tuple[Step, ...]] = [self._steps(spec, need_key=need_keys) for spec in self.passes]
         self.source: Source = FileSource(self.enrichment.source, self.enrichment.folder) if source is None else source
         self.batched: frozenset[int] = frozenset()  # the passes, by number, whose calls go into batches
@@ -119,8 +122,7 @@ class Session:
             named = self.enrichment.models.get(name) if spec.models else None
             at = f"models[{number}]" if spec.models else "model"
             model = self._model(spec, name, at, named, need_key=need_key)
-            prices = spec.prices or (named.prices if named is not None else None)
-            price = find_price(model.provider, model.name, prices, options=spec.options)
+            price = self.price_of(spec, model, prices=named.prices if named is not None else None)
             steps.append(Step(model, price, self.enrichment.limits_of(name if named is not None else spec.named)))
         return tuple(steps)
 
@@ -170,8 +172,10 @@ class Session:
         """From here on the calls of these passes go into batches, at the price of a batch."""
         self.batched = frozenset(passes)
         for index in self.batched:
+            spec = self.passes[index]
             self.steps[index] = tuple(
-                replace(step, price=batch_price(step.price), live_price=step.price) for step in self.steps[index]
+                replace(step, price=self.price_of(spec, step.model, "batch"), live_price=step.price)
+                for step in self.steps[index]
             )
 
     def with_credential(self, model: ResolvedModel) -> ResolvedModel:
@@ -189,6 +193,25 @@ class Session:
         """The variable that a model's key comes from, or what signs its requests; empty where none is needed."""
         found = self.with_credential(step.model)
         return found.key_variable or ("" if found.signer is None else type(found.signer).__name__)
+
+    def price_of(
+        self, spec: PassSpec, model: ResolvedModel, mode: str = "live", *, prices: PriceSpec | None = None
+    ) -> Price | None:
+        """What a call of this pass costs ("live" or "batch"): its own `prices` or those of the named model that it asks
+        (`prices`), prices.yaml's, or the table's."""
+        override = spec.prices or prices
+        source = ""
+        if override is None:
+            today = datetime.now(UTC).date()
+            override = self._price_file.find(model.full_name, today)
+            if override is None and spec.priced_as is not None:
+                named = spec.priced_as if ":" in spec.priced_as else f"{model.provider}:{spec.priced_as}"
+                override = self._price_file.find(named, today)
+            source = PRICE_FILE
+        price = find_price(
+            model.provider, model.name, override, options=spec.options, mode=mode, priced_as=spec.priced_as
+        )
+        return price if override is None or not source or price is None else replace(price, source=source)
 
     def close(self) -> None:
         """Close the store. Idempotent."""

@@ -138,6 +138,8 @@ class PassSpec(Frozen):
     """What the model costs, where the built-in table does not know or you pay something else."""
     abilities: AbilitiesSpec | None = None
     """What the model can do, where the built-in table does not know or is no longer right."""
+    priced_as: str | None = Field(default=None, min_length=1)
+    """Whose list price it has, where its name does not say: gpt-6-luna for an Azure deployment, or provider:name."""
 
     @field_validator("fields", mode="before")
     @classmethod
@@ -211,6 +213,10 @@ class PriceSpec(Frozen):
     """US dollars for a million tokens of answer."""
     cached_input_per_million: float | None = Field(default=None, ge=0)
     """US dollars for a million tokens that the provider had in its cache; left out, as input."""
+    cache_write_per_million: float | None = Field(default=None, ge=0)
+    """US dollars for a million tokens that the provider put into its cache; left out, as input."""
+    batch_multiplier: float | None = Field(default=None, ge=0, le=1)
+    """What a call in a batch costs, as a part of these prices; left out, the provider's own (0.5), or 1."""
 
 
 class AbilitiesSpec(Frozen):

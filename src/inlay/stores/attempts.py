@@ -35,9 +35,10 @@ LEASE_COLUMNS = "attempt_id, fingerprint, pass_id, run_id, runner, reserved, ope
 INSERT_LEASE = f"INSERT INTO leases (lease, {LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_ATTEMPT = (
     f"INSERT INTO attempts ({LEASE_COLUMNS}, closed_at, outcome, cost, estimated, input_tokens, output_tokens, "
-    f"cached_tokens, cache_write_tokens, reasoning_tokens, model, latency_ms, answer_id) VALUES ({','.join('?' * 19)})"
+    f"cached_tokens, cache_write_tokens, reasoning_tokens, model, latency_ms, answer_id, mode, sharing, "
+    f"saved_cache, saved_shared, saved_batch) VALUES ({','.join('?' * 24)})"
 )
-NO_TOKENS = (0, 0, 0, 0, 0, "", None, None)
+NO_TOKENS = (0, 0, 0, 0, 0, "", None, None, "live", 1, 0, 0, 0)
 
 
 class Money:

@@ -14,7 +14,7 @@ from typing import Any
 
 from inlay.errors import StoreError
 from inlay.stores import corrections, journal, rows
-from inlay.stores.ledger import SUM_ATTEMPTS
+from inlay.stores.ledger import LEDGER_PLACE, LEDGER_SUMS, SUM_ATTEMPTS, SUM_COLUMNS
 
 TABLES = ("passes", "recipes", "runs", "runners", "leases", "attempts", "answers", "cells", "history")
 
@@ -66,11 +66,9 @@ def _fold_attempts(con: sqlite3.Connection, enrichment: str, before_ms: int) -> 
     )
     chosen = (enrichment, before_ms)
     con.executemany(
-        "INSERT INTO attempt_sums (run_id, pass_id, model, outcome, attempts, input_tokens, output_tokens, cost, "
-        "answers, latency_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, pass_id, model, outcome) "
-        "DO UPDATE SET attempts = attempts + excluded.attempts, input_tokens = input_tokens + excluded.input_tokens, "
-        "output_tokens = output_tokens + excluded.output_tokens, cost = cost + excluded.cost, "
-        "answers = answers + excluded.answers, latency_ms = latency_ms + excluded.latency_ms",
+        f"INSERT INTO attempt_sums ({SUM_COLUMNS}) VALUES ({', '.join('?' * len(LEDGER_PLACE + LEDGER_SUMS))}) "
+        f"ON CONFLICT ({', '.join(LEDGER_PLACE)}) DO UPDATE SET "
+        + ", ".join(f"{name} = {name} + excluded.{name}" for name in LEDGER_SUMS),
         con.execute(SUM_ATTEMPTS.format(where=where), chosen).fetchall(),
     )
     return con.execute(f"DELETE FROM attempts WHERE {where}", chosen).rowcount

@@ -6,62 +6,110 @@ What stays true: pruned attempts live on in `attempt_sums`, so the ledger's tota
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inlay.stores.rows import rows_in
-from inlay.types import Attempt, Usage
+from inlay.types import Attempt, Savings, Usage
 
 _ATTEMPT = (
     "attempt_id, fingerprint, run_id, opened_at, closed_at, outcome, cost, estimated, input_tokens, output_tokens, "
-    "cached_tokens, cache_write_tokens, reasoning_tokens, model, latency_ms, answer_id"
+    "cached_tokens, cache_write_tokens, reasoning_tokens, model, latency_ms, answer_id, mode, "
+    "sharing, saved_cache, saved_shared, saved_batch"
 )
-# run, pass, model, outcome; then attempts, input tokens, output tokens, cost, answers, sum of latencies
+_ATTEMPT_2 = _ATTEMPT.split(", mode")[0] + ", 'live', 1, 0, 0, 0"
+# What lines of the ledger are told apart by, and what each of them sums up.
+LEDGER_PLACE = ("run_id", "pass_id", "model", "outcome", "mode", "day")
+LEDGER_SUMS = (
+    "attempts",
+    "input_tokens",
+    "output_tokens",
+    "cost",
+    "answers",
+    "latency_ms",
+    "calls",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "saved_cache",
+    "saved_shared",
+    "saved_batch",
+)
+MILLION = 1_000_000
+DAY_MS = 86_400_000
+SUM_COLUMNS = ", ".join((*LEDGER_PLACE, *LEDGER_SUMS))
 SUM_ATTEMPTS = (
-    "SELECT run_id, pass_id, model, outcome, count(*), sum(input_tokens), sum(output_tokens), sum(cost), "
-    "count(answer_id), coalesce(sum(latency_ms), 0) FROM attempts WHERE {where} "
-    "GROUP BY run_id, pass_id, model, outcome"
+    f"SELECT run_id, pass_id, model, outcome, mode, opened_at / {DAY_MS}, count(*), sum(input_tokens), "
+    "sum(output_tokens), sum(cost), count(answer_id), coalesce(sum(latency_ms), 0), "
+    f"sum(({MILLION} + sharing / 2) / sharing), sum(cached_tokens), sum(cache_write_tokens), sum(reasoning_tokens), "
+    "sum(saved_cache), sum(saved_shared), sum(saved_batch) FROM attempts WHERE {where} "
+    "GROUP BY 1, 2, 3, 4, 5, 6"
 )
 _OF_ENRICHMENT = "run_id IN (SELECT run_id FROM runs WHERE enrichment = ? AND (? IS NULL OR run_id = ?))"
 
 
-def ledger_rows(con: sqlite3.Connection, enrichment: str, run_id: int | None) -> list[dict[str, Any]]:
+# The same of a store that an earlier Inlay wrote and that may not be migrated: all was live, and nothing shared.
+_SUM_ATTEMPTS_2 = (
+    f"SELECT run_id, pass_id, model, outcome, 'live', opened_at / {DAY_MS}, count(*), sum(input_tokens), "
+    f"sum(output_tokens), sum(cost), count(answer_id), coalesce(sum(latency_ms), 0), count(*) * {MILLION}, "
+    "sum(cached_tokens), sum(cache_write_tokens), sum(reasoning_tokens), 0, 0, 0 FROM attempts WHERE {where} "
+    "GROUP BY 1, 2, 3, 4, 5, 6"
+)
+_SUMS_2 = (
+    "SELECT run_id, pass_id, model, outcome, 'live', coalesce((SELECT started_at / 86400000 FROM runs r "
+    "WHERE r.run_id = attempt_sums.run_id), 0), attempts, input_tokens, output_tokens, cost, answers, latency_ms, "
+    f"attempts * {MILLION}, 0, 0, 0, 0, 0, 0 FROM attempt_sums WHERE {{where}}"
+)
+
+
+def _before_modes(con: sqlite3.Connection) -> bool:
+    return not any(row[1] == "mode" for row in con.execute("PRAGMA table_info(attempts)"))
+
+
+def ledger_rows(con: sqlite3.Connection, enrichment: str, run_id: int | None, *, days: bool) -> list[dict[str, Any]]:
     """See `contracts.Store.ledger`. Closed attempts only; what open ones reserved is in `spending`."""
     names: dict[int, str] = dict(con.execute("SELECT pass_id, name FROM passes"))
-    sums: dict[tuple[Any, ...], list[int]] = {}
     chosen = (enrichment, run_id, run_id)
-    query = SUM_ATTEMPTS.format(where=_OF_ENRICHMENT) + f" UNION ALL SELECT * FROM attempt_sums WHERE {_OF_ENRICHMENT}"
-    for row in con.execute(query, chosen * 2):
-        known = sums.setdefault(row[:4], [0] * 6)
-        for place, value in enumerate(row[4:]):
+    if _before_modes(con):
+        sums, of_sums = _SUM_ATTEMPTS_2, _SUMS_2
+    else:
+        sums, of_sums = SUM_ATTEMPTS, f"SELECT {SUM_COLUMNS} FROM attempt_sums WHERE {{where}}"
+    query = " UNION ALL ".join(part.format(where=_OF_ENRICHMENT) for part in (sums, of_sums))
+    return ledger_lines(con.execute(query, chosen * 2), names, days=days)
+
+
+def ledger_lines(rows: Iterable[Sequence[Any]], names: Mapping[int, str], *, days: bool) -> list[dict[str, Any]]:
+    """The ledger of a store, from rows of LEDGER_PLACE and LEDGER_SUMS (calls in millionths); every store's alike."""
+    width = len(LEDGER_PLACE) if days else len(LEDGER_PLACE) - 1
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for row in rows:
+        known = sums.setdefault(tuple(row[:width]), [0] * len(LEDGER_SUMS))
+        for place, value in enumerate(row[len(LEDGER_PLACE) :]):
             known[place] += value
-    return [
-        {
-            "run_id": run,
-            "pass": names.get(pass_id, ""),
-            "model": model,
-            "outcome": outcome,
-            "attempts": count,
-            "input_tokens": tokens_in,
-            "output_tokens": tokens_out,
-            "cost_nusd": cost,
-            "answers": answers,
-            "latency_ms": latency / answers if answers else 0.0,
-        }
-        for (run, pass_id, model, outcome), (count, tokens_in, tokens_out, cost, answers, latency) in sorted(
-            sums.items()
-        )
-    ]
+    lines: list[dict[str, Any]] = []
+    for place, values in sorted(sums.items()):
+        line = {**dict(zip(LEDGER_PLACE, place, strict=False)), **dict(zip(LEDGER_SUMS, values, strict=True))}
+        line["pass"] = names.get(line.pop("pass_id"), "")
+        line["latency_ms"] = line["latency_ms"] / line["answers"] if line["answers"] else 0.0
+        line["calls"] = round(line["calls"] / MILLION, 3)
+        for name in ("cost", "saved_cache", "saved_shared", "saved_batch"):
+            line[f"{name}_nusd"] = line.pop(name)
+        if days:
+            line["day"] = time.strftime("%Y-%m-%d", time.gmtime(line["day"] * (DAY_MS // 1000)))
+        lines.append(line)
+    return lines
 
 
 def attempts_for(con: sqlite3.Connection, fingerprints: Sequence[bytes]) -> list[Attempt]:
     """See `contracts.Store.attempts`. No index leads to them: the ledger is written often and looked at seldom."""
-    found = rows_in(con, f"SELECT {_ATTEMPT} FROM attempts WHERE fingerprint IN (%s)", fingerprints)
+    columns = _ATTEMPT_2 if _before_modes(con) else _ATTEMPT
+    found = rows_in(con, f"SELECT {columns} FROM attempts WHERE fingerprint IN (%s)", fingerprints)
     return [_attempt(*row) for row in sorted(found, key=lambda row: row[0])]
 
 
 def _attempt(number: int, fingerprint: bytes, run_id: int, opened: int, closed: int, *rest: Any) -> Attempt:
-    outcome, cost, estimated, *tokens, model, latency_ms, answer_id = rest
+    outcome, cost, estimated, *tokens, model, latency_ms, answer_id, mode, sharing = rest[:-3]
     return Attempt(
         number,
         fingerprint,
@@ -75,4 +123,7 @@ def _attempt(number: int, fingerprint: bytes, run_id: int, opened: int, closed: 
         model,
         latency_ms,
         answer_id,
+        mode,
+        sharing,
+        Savings(*rest[-3:]),
     )

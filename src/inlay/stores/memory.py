@@ -357,13 +357,15 @@ class MemoryStore:
         with self._lock:
             return self._books.sum(run.enrichment, scope_of(per, run.budget_run, self._now()))
 
-    def ledger(self, enrichment: str, *, run_id: int | None = None) -> list[dict[str, Any]]:
+    def ledger(self, enrichment: str, *, run_id: int | None = None, days: bool = False) -> list[dict[str, Any]]:
         with self._lock:
             runs = {
                 run.run_id for run in self._books.runs if run.enrichment == enrichment and run_id in (None, run.run_id)
             }
             names = {number: name for (_, name), number in self._passes.items()}
-            return ledger_of((a for a in self._books.attempts.values() if a.run_id in runs and not a.is_open), names)
+            return ledger_of(
+                (a for a in self._books.attempts.values() if a.run_id in runs and not a.is_open), names, days=days
+            )
 
     def attempts(self, fingerprints: Sequence[bytes]) -> list[Attempt]:
         with self._lock:

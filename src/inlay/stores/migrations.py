@@ -85,6 +85,29 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "INSERT INTO counters VALUES ('correction', 0)",
     ),
     (  # 3
+        # How an attempt went out, with how many others in one call, and what that and the provider's cache saved.
+        "ALTER TABLE attempts ADD COLUMN mode TEXT NOT NULL DEFAULT 'live'",
+        "ALTER TABLE attempts ADD COLUMN sharing BIGINT NOT NULL DEFAULT 1",
+        "ALTER TABLE attempts ADD COLUMN saved_cache BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE attempts ADD COLUMN saved_shared BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE attempts ADD COLUMN saved_batch BIGINT NOT NULL DEFAULT 0",
+        # Sums are kept by day and mode too. Days count from the epoch, UTC; those of older sums are those of their run.
+        # `calls` is in millionths: an attempt that shared its call with two others is a third of one.
+        "CREATE TABLE attempt_sums_3 (run_id INTEGER NOT NULL, pass_id INTEGER NOT NULL, model TEXT NOT NULL, "
+        "outcome TEXT NOT NULL, mode TEXT NOT NULL, day BIGINT NOT NULL, attempts BIGINT NOT NULL, "
+        "input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL, cost BIGINT NOT NULL, answers BIGINT NOT NULL, "
+        "latency_ms BIGINT NOT NULL, calls BIGINT NOT NULL, cached_tokens BIGINT NOT NULL, "
+        "cache_write_tokens BIGINT NOT NULL, reasoning_tokens BIGINT NOT NULL, saved_cache BIGINT NOT NULL, "
+        "saved_shared BIGINT NOT NULL, saved_batch BIGINT NOT NULL, "
+        "PRIMARY KEY (run_id, pass_id, model, outcome, mode, day))",
+        "INSERT INTO attempt_sums_3 SELECT s.run_id, s.pass_id, s.model, s.outcome, 'live', "
+        "coalesce((SELECT started_at / 86400000 FROM runs r WHERE r.run_id = s.run_id), 0), s.attempts, "
+        "s.input_tokens, s.output_tokens, s.cost, s.answers, s.latency_ms, s.attempts * 1000000, 0, 0, 0, 0, 0, 0 "
+        "FROM attempt_sums s",
+        "DROP TABLE attempt_sums",
+        "ALTER TABLE attempt_sums_3 RENAME TO attempt_sums",
+    ),
+    (  # 4
         # What is searched for stands in columns, all else of a batch in `facts`, as JSON. A line goes when it is
         # settled: what is left of it is its attempt. `driver` works on the batch until `driver_until`.
         "CREATE TABLE batches (submission TEXT NOT NULL PRIMARY KEY, enrichment TEXT NOT NULL, "
@@ -96,7 +119,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "cells INTEGER NOT NULL, check_sum BIGINT NOT NULL, known BLOB NOT NULL, input BLOB NOT NULL, "
         "PRIMARY KEY (submission, custom_id))",
     ),
-    (  # 4: the lanes that runners work on now; `expires_at` is renewed about once a second
+    (  # 5: the lanes that runners work on now; `expires_at` is renewed about once a second
         "CREATE TABLE lanes (lane TEXT NOT NULL, runner TEXT NOT NULL, expires_at BIGINT NOT NULL, "
         "busy INTEGER NOT NULL, gate_until BIGINT NOT NULL, PRIMARY KEY (lane, runner)) WITHOUT ROWID",
     ),

@@ -11,12 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 from inlay.contracts import CELL_SCAN_COLUMNS
 from inlay.errors import StoreError
-from inlay.types import Attempt, CellEvent, CellState, CellWrite, NewAnswer, Settlement, StoredAnswer, StoredCell, Usage
+from inlay.stores.ledger import DAY_MS, MILLION, ledger_lines
+from inlay.types import (
+    Attempt,
+    CellEvent,
+    CellState,
+    CellWrite,
+    NewAnswer,
+    Savings,
+    Settlement,
+    StoredAnswer,
+    StoredCell,
+    Usage,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _NO_USAGE = Usage()
+_NO_SAVINGS = Savings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,9 @@ class AttemptRecord:
     model: str = ""
     latency_ms: int | None = None
     answer_id: int | None = None
+    mode: str = "live"
+    sharing: int = 1
+    saved: Savings = _NO_SAVINGS
     folded: bool = False  # pruned: only its sums count
 
     @property
@@ -61,6 +77,9 @@ class AttemptRecord:
             self.model,
             self.latency_ms,
             self.answer_id,
+            self.mode,
+            self.sharing,
+            self.saved,
         )
 
     @property
@@ -80,6 +99,9 @@ class AttemptRecord:
             "model": "" if answer is None else answer.served_model,
             "latency_ms": None if answer is None else answer.latency_ms,
             "answer_id": attempt.answer_id if number is None else number,
+            "mode": settlement.mode,
+            "sharing": settlement.sharing,
+            "saved": settlement.saved,
         }
 
 
@@ -183,29 +205,35 @@ def scan_batches(rows: list[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
         yield pa.record_batch(arrays, names=list(CELL_SCAN_COLUMNS))
 
 
-def ledger_of(attempts: Iterable[AttemptRecord], names: dict[int, str]) -> list[dict[str, Any]]:
-    """Closed attempts summed by run, pass, model and outcome."""
-    groups: dict[tuple[Any, ...], list[AttemptRecord]] = {}
-    for attempt in attempts:
-        groups.setdefault((attempt.run_id, attempt.pass_id, attempt.model, attempt.outcome), []).append(attempt)
-    lines: list[dict[str, Any]] = []
-    for (run_id, pass_id, model, outcome), group in sorted(groups.items()):
-        answers = sum(attempt.answer_id is not None for attempt in group)
-        lines.append(
-            {
-                "run_id": run_id,
-                "pass": names.get(pass_id, ""),
-                "model": model,
-                "outcome": outcome,
-                "attempts": len(group),
-                "input_tokens": sum(attempt.usage.input_tokens for attempt in group),
-                "output_tokens": sum(attempt.usage.output_tokens for attempt in group),
-                "cost_nusd": sum(attempt.cost for attempt in group),
-                "answers": answers,
-                "latency_ms": sum(attempt.latency_ms or 0 for attempt in group) / answers if answers else 0.0,
-            }
-        )
-    return lines
+def ledger_of(attempts: Iterable[AttemptRecord], names: dict[int, str], *, days: bool) -> list[dict[str, Any]]:
+    """Closed attempts summed by run, pass, model, outcome and mode, and by day where that is asked for."""
+    return ledger_lines((_ledger_row(attempt) for attempt in attempts), names, days=days)
+
+
+def _ledger_row(attempt: AttemptRecord) -> tuple[Any, ...]:
+    """One attempt as `ledger.LEDGER_PLACE` and `LEDGER_SUMS`."""
+    usage = attempt.usage
+    return (
+        attempt.run_id,
+        attempt.pass_id,
+        attempt.model,
+        attempt.outcome,
+        attempt.mode,
+        attempt.opened_at // DAY_MS,
+        1,
+        usage.input_tokens,
+        usage.output_tokens,
+        attempt.cost,
+        int(attempt.answer_id is not None),
+        attempt.latency_ms or 0,
+        (MILLION + attempt.sharing // 2) // attempt.sharing,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        attempt.saved.cache_nusd,
+        attempt.saved.shared_nusd,
+        attempt.saved.batch_nusd,
+    )
 
 
 def prune_records(

@@ -119,6 +119,11 @@ def _closing(settlement: Settlement, answer_id: int | None) -> tuple[Any, ...]:
         "" if answer is None else answer.served_model,
         None if answer is None else answer.latency_ms,
         answer_id,
+        settlement.mode,
+        settlement.sharing,
+        settlement.saved.cache_nusd,
+        settlement.saved.shared_nusd,
+        settlement.saved.batch_nusd,
     )
 
 
@@ -126,7 +131,8 @@ def _correct(con: sqlite3.Connection, settlement: Settlement, answer_id: int | N
     con.execute(
         "UPDATE attempts SET closed_at = ?, outcome = ?, cost = ?, estimated = ?, input_tokens = ?, "
         "output_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, reasoning_tokens = ?, model = ?, "
-        "latency_ms = ?, answer_id = coalesce(?, answer_id) WHERE attempt_id = ?",
+        "latency_ms = ?, answer_id = coalesce(?, answer_id), mode = ?, sharing = ?, saved_cache = ?, "
+        "saved_shared = ?, saved_batch = ? WHERE attempt_id = ?",
         (now_ms, *_closing(settlement, answer_id), settlement.attempt_id),
     )
 

@@ -322,9 +322,9 @@ class SqliteStore:
         with self._db.read() as con:
             return Spending(*attempts.spending_row(con, run, per, self._now()))
 
-    def ledger(self, enrichment: str, *, run_id: int | None = None) -> list[dict[str, Any]]:
+    def ledger(self, enrichment: str, *, run_id: int | None = None, days: bool = False) -> list[dict[str, Any]]:
         with self._db.read() as con:
-            return ledger_rows(con, enrichment, run_id)
+            return ledger_rows(con, enrichment, run_id, days=days)
 
     def attempts(self, fingerprints: Sequence[bytes]) -> list[Attempt]:
         with self._db.read() as con:

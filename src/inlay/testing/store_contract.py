@@ -25,8 +25,10 @@ from inlay.testing.store_corrections import CorrectionsContract
 from inlay.testing.store_scene import KEYS, Scene, kinds, refused
 from inlay.types import (
     CellState,
+    Savings,
     Settlement,
     StoredCell,
+    Usage,
 )
 
 
@@ -215,7 +217,15 @@ class StoreContract(ClaimsContract, CorrectionsContract, BatchesContract):
             "pass": "nationality",
             "model": "sim-1",
             "outcome": "answered",
+            "mode": "live",
             "attempts": 2,
+            "calls": 2.0,
+            "cached_tokens": 0,
+            "cache_write_tokens": 0,
+            "reasoning_tokens": 0,
+            "saved_cache_nusd": 0,
+            "saved_shared_nusd": 0,
+            "saved_batch_nusd": 0,
             "input_tokens": 20,
             "output_tokens": 4,
             "cost_nusd": 110,
@@ -226,6 +236,29 @@ class StoreContract(ClaimsContract, CorrectionsContract, BatchesContract):
         assert scene.money(run) == (210, 100)
         assert scene.store.ledger("tenants", run_id=run.run_id) == lines
         assert scene.store.ledger("tenants", run_id=999) == scene.store.ledger("other") == []
+        assert scene.store.verify() == []
+
+    def test_the_ledger_tells_batches_shared_calls_and_savings(self, tmp_path: Path) -> None:
+        scene = self.scene(tmp_path)
+        run = scene.begin()
+        for text in ("x", "y", "z"):
+            [claimed] = scene.claim(run, text)
+            usage = Usage(30, 6, 10, 5, 4)
+            saved = Savings(cache_nusd=-3, shared_nusd=7, batch_nusd=20)
+            done = Settlement(claimed.attempt_id, "refused", 20, usage, mode="batch", sharing=3, saved=saved)
+            scene.store.commit([done], run=run)
+        scene.clock.now += 86_400
+        scene.ask(run, "1", "live", cost=60)
+        live, batch = sorted(scene.store.ledger("tenants"), key=lambda line: line["mode"] == "batch")
+        assert (live["mode"], live["calls"], live["attempts"]) == ("live", 1.0, 1)
+        assert (batch["mode"], batch["calls"], batch["attempts"], batch["cost_nusd"]) == ("batch", 1.0, 3, 60)
+        assert (batch["cached_tokens"], batch["cache_write_tokens"], batch["reasoning_tokens"]) == (30, 15, 12)
+        sums = [batch[f"saved_{name}_nusd"] for name in ("cache", "shared", "batch")]
+        assert sums == [-9, 21, 60]
+        days = scene.store.ledger("tenants", days=True)
+        assert len({line["day"] for line in days}) == len(days) == 2
+        assert scene.store.prune(enrichment="tenants")["attempts"] == 3
+        assert scene.store.ledger("tenants", days=True) == days, "what was pruned keeps its day and its savings"
         assert scene.store.verify() == []
 
     # care

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -60,8 +61,106 @@ def test_an_unknown_price_is_none_and_never_zero() -> None:
     assert find_price("openai", "gpt-6-luna-pro") is None
     assert find_price("compatible", "gpt-6-luna") is None
     assert find_price("source", "as_of") is None
-    assert find_price("openai", "gpt-6-luna", options={"service_tier": "priority"}) is None
-    assert find_price("openai", "gpt-6-luna", options={"service_tier": "flex"}) == price("gpt-6-luna")
+    assert find_price("openai", "gpt-6-luna", options={"service_tier": "scale"}) is None
+    assert find_price("openai", "gpt-4.1-mini", options={"service_tier": "flex"}) is None
+    assert find_price("bedrock", "anthropic.claude-haiku-5-5", options={"service_tier": {"type": "flex"}}) is None
+    assert find_price("anthropic", "claude-haiku-5-5", options={"inference_geo": "us"}) is None
+
+
+def cost(provider: str, model: str, usage: Usage = Usage(1_000, 100), **named: Any) -> int:  # noqa: B008
+    found = find_price(provider, model, **named)
+    assert found is not None, model
+    return found.cost_nusd(usage)
+
+
+def test_tiers_of_service_have_their_own_price() -> None:
+    live = cost("openai", "gpt-6-luna")
+    assert cost("openai", "gpt-6-luna", options={"service_tier": "default"}) == live == 150_000
+    assert cost("openai", "gpt-6-luna", options={"service_tier": "flex"}) == 75_000
+    assert cost("openai", "gpt-6-luna", options={"service_tier": "priority"}) == 300_000
+    assert cost("anthropic", "claude-haiku-5-5", options={"speed": "standard"}) == 150_000
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "named"),
+    [
+        ("openai", "gpt-6-luna", {}),
+        ("anthropic", "claude-haiku-5-5", {}),
+        ("azure", "my-deployment", {"priced_as": "gpt-6-luna"}),
+        ("bedrock", "us.anthropic.claude-haiku-5-5", {}),
+    ],
+)
+def test_a_batch_costs_half_on_all_four(provider: str, model: str, named: dict[str, Any]) -> None:
+    usage = Usage(10_000, 1_000, 4_000)
+    assert cost(provider, model, usage, mode="batch", **named) * 2 == cost(provider, model, usage, **named)
+
+
+def test_a_batch_row_of_its_own_wins_over_the_half() -> None:
+    # The batch price list of this model names no cheaper cached input.
+    assert cost("openai", "gpt-4.1-mini", Usage(1_000, 0, 1_000), mode="batch") == 100_000
+    assert cost("openai", "gpt-4.1-mini", Usage(1_000, 0), mode="batch") == 200_000
+
+
+def test_a_batch_without_a_known_discount_costs_what_is_declared() -> None:
+    spec = PriceSpec(input_per_million=1, output_per_million=2)
+    assert cost("compatible", "q", override=spec, mode="batch") == cost("compatible", "q", override=spec)
+    half = spec.model_copy(update={"batch_multiplier": 0.5})
+    assert cost("compatible", "q", override=half, mode="batch") * 2 == cost("compatible", "q", override=half)
+
+
+def test_a_written_token_has_the_declared_price() -> None:
+    spec = PriceSpec(input_per_million=1, output_per_million=0, cache_write_per_million=1.25)
+    assert cost("compatible", "q", Usage(1_000, 0, 0, 1_000), override=spec) == 1_250_000
+
+
+def test_an_hour_in_the_cache_costs_more_to_write() -> None:
+    usage = Usage(1_000, 0, 0, 1_000)
+    hour = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    assert cost("anthropic", "claude-haiku-5-5", usage) == 125_000
+    assert cost("anthropic", "claude-haiku-5-5", usage, options=hour) == 200_000
+
+
+def test_a_deployment_has_the_price_that_it_is_declared_to_have() -> None:
+    assert find_price("azure", "gpt-6-luna") is None, "a deployment may be named after any model"
+    assert cost("azure", "prod-1", priced_as="gpt-6-luna") == cost("openai", "gpt-6-luna")
+    assert cost("azure", "prod-1", priced_as="phi-4") != cost("openai", "gpt-6-luna")
+    assert cost("compatible", "q", priced_as="openai:gpt-6-luna") == cost("openai", "gpt-6-luna")
+    assert find_price("compatible", "q", priced_as="gpt-6-luna") is None
+
+
+def test_bedrock_names_its_regions() -> None:
+    everywhere = cost("bedrock", "global.anthropic.claude-haiku-5-5")
+    regional = cost("bedrock", "eu.anthropic.claude-haiku-5-5-v1:0")
+    assert everywhere == 150_000
+    assert (
+        regional
+        == 165_000
+        == cost("bedrock", "anthropic.claude-haiku-5-5")
+        == cost("bedrock", "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthropic.claude-haiku-5-5")
+    )
+    assert cost("bedrock", "anthropic.claude-haiku-4-5-20251001-v1:0") == cost(
+        "bedrock", "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+    )
+    assert cost("bedrock", "openai.gpt-oss-120b-1:0", Usage(1_000, 0)) == 150_000
+    assert find_price("bedrock", "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc123") is None
+
+
+def test_every_row_of_the_table_is_a_price() -> None:
+    from inlay.providers import price_table
+
+    for provider in price_table.PROVIDERS:
+        for name, row in price_table._table()[provider].items():
+            for part in (row, *(row[tier] for tier in ("batch", "flex", "priority", "fast") if tier in row)):
+                assert part["output"] >= part["input"] > 0, name
+            assert price_table.find_row(provider, name) == row, name
+
+
+def test_an_unknown_name_has_nearest_ones() -> None:
+    from inlay.providers.price_table import nearest
+
+    assert nearest("openai", "gpt-6-lunar")[0] == "openai:gpt-6-luna"
+    assert "anthropic:claude-haiku-5-5" in nearest("anthropic", "haiku-5-5")
+    assert nearest("opnai", "gpt-6-luna")[0] == "openai:gpt-6-luna"
 
 
 def test_a_declared_price_wins_and_this_process_is_free() -> None:

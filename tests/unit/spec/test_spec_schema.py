@@ -82,7 +82,14 @@ EVERYTHING: dict[str, Any] = {
             "temperature": 0,
             "max_output_tokens": 600,
             "options": {"reasoning_effort": "low", "top_p": 0.5, "stop": ["a"], "more": {"deep": True}},
-            "prices": {"input_per_million": 0.1, "output_per_million": "0.5", "cached_input_per_million": 0},
+            "priced_as": "gpt-6-luna",
+            "prices": {
+                "input_per_million": 0.1,
+                "output_per_million": "0.5",
+                "cached_input_per_million": 0,
+                "cache_write_per_million": 0.125,
+                "batch_multiplier": 0.5,
+            },
             "abilities": {
                 "structured": "forced_tool",
                 "temperature": True,

@@ -6,26 +6,10 @@ What stays true: a batch is settled at the prices that it was made at, whatever 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from typing import Any
 
 from inlay.providers.prices import Price, Rates
-
-# What a provider takes for a call in a batch, of its list price.
-NUMERATOR, DENOMINATOR = 1, 2
-_MONEY = ("input", "cached_input", "cache_write", "output")
-
-
-def batch_price(price: Price | None) -> Price | None:
-    """The same price for calls in a batch; None where it is unknown."""
-    if price is None:
-        return None
-    tiers = tuple(replace(tier, **{name: _part(getattr(tier, name)) for name in _MONEY}) for tier in price.tiers)
-    return replace(price, tiers=tiers)
-
-
-def _part(nanos: int) -> int:
-    return -(-nanos * NUMERATOR // DENOMINATOR)
 
 
 def written(live: Price | None, batch: Price | None) -> dict[str, Any]:
