@@ -24,9 +24,7 @@ from inlay.providers.errors_map import classify, retry_after_s, told_by
 _NAME = re.compile(r"[A-Za-z]{3,80}(?:Exception|Error|Found|Failure|Token|Id|Signature|Match)?")
 _CREDENTIALS = "check the AWS credentials: aws sts get-caller-identity shows whose they are"
 _EXPIRED = "the credentials have expired: renew them (aws sso login), then type the same command again"
-_ACCESS = (
-    "the credentials need bedrock:InvokeModel on this model, and the account access to it in this region"
-)
+_ACCESS = "the credentials need bedrock:InvokeModel on this model, and the account access to it in this region"
 _MODEL = (
     "check `model` and `region`; many models are asked under the id of an inference profile, such as "
     "eu.anthropic.… or us.anthropic.…"
