@@ -279,8 +279,8 @@ class Signer(Protocol):
     async def headers(self, request: HttpRequest) -> Sequence[tuple[str, str]]:
         """The headers that let this request in; given to the transport alone, never stored or shown.
 
-        May fetch or renew a token from the cloud's own credential chain (free). Raises AuthenticationFailed, naming what
-        is missing and how to set it.
+        May fetch or renew a token from the cloud's own credential chain (free). Raises AuthenticationFailed, naming
+        what is missing and how to set it.
         """
         ...
 

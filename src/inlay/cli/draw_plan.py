@@ -64,6 +64,20 @@ def short_lines(plan: Plan, budget_usd: float | None, per: str = "run") -> list[
     return [rows_line(plan), f"{words.counted(asked, 'cell')} to ask: {calls}; {price}; {budget}"]
 
 
+def sharing_lines(plan: Plan) -> Iterator[str]:
+    """Which passes go out together, and how many records in a call."""
+    groups: dict[int, list[str]] = {}
+    for part in plan.passes:
+        if part.fused is not None and part.calls:
+            groups.setdefault(part.fused, []).append(part.name)
+    for names in groups.values():
+        if len(names) > 1:
+            yield f"{', '.join(names[:-1])} and {names[-1]} read the same inputs and go out as one call a row"
+    for part in plan.passes:
+        if part.pack > 1 and part.calls:
+            yield f"{part.name}: about {part.pack} records in a call"
+
+
 def _missing_line(plan: Plan) -> str:
     def share(number: int) -> str:
         return f"{words.count(number)} ({words.percent(number, plan.rows_source)})"
@@ -92,6 +106,7 @@ def _price_table(plan: Plan) -> Sheet:
     names = ["pass", "model", "asked", *split, "calls", "tokens in", "tokens out", "US dollars"]
     rows = [[part.name, part.model, *_figures(plan, [part]), _price(part)] for part in plan.passes]
     total = ["total", "", *_figures(plan, plan.passes), words.price_range(plan.cost_usd, plan.worst_usd)]
+    total[-4] = words.count(plan.calls)  # those of fused passes are the same ones
     return sheet(names, rows, text=["pass", "model"], total=total)
 
 
@@ -116,6 +131,7 @@ def _price(part: PassPlan) -> str:
 def _remarks(plan: Plan, file: str | None, refreshed: bool) -> Iterator[str]:
     for note in plan.notes:
         yield f"note: {note}"
+    yield from sharing_lines(plan)
     stale = sum(part.reasons.get(Reason.STALE, 0) for part in plan.passes)
     if stale and not refreshed:
         yield (

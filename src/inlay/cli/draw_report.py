@@ -96,6 +96,10 @@ def _money(report: Report) -> Iterator[str]:
         f"{words.counted(summary['calls'], 'call')}, {words.count(summary['input_tokens'])} tokens in{cached}, "
         f"{words.count(summary['output_tokens'])} out"
     )
+    if summary.get("calls_saved"):
+        yield f"{words.counted(summary['calls_saved'], 'call')} saved: fused or packed into others"
+    if escalated := sum(part.get("escalated", 0) for part in summary["passes"]):
+        yield f"{words.counted(escalated, 'answer')} did not suffice: the next model of the cascade was asked"
     plan, spent = report.plan, summary["cost_usd"]
     if plan.cost_usd is None:
         yield "cost not known: the price of a model is not known"

@@ -67,16 +67,12 @@ class AnswerReader:
         of a field counts as truncated without it. Never raises.
         """
         try:
-            # orjson's error would copy a huge text several times over; the slower parser's does not.
-            document = orjson.loads(text) if len(text) <= LONGEST else parse_all(text)
+            document = parse(text)
+        except TooDeep:
+            return self._failed("the answer is nested too deep to be read", False)
         except ValueError:
             return self._salvaged(text, texts, truncated)
         if type(document) is dict:
-            if not _keys_are_single(text, document) and len(text) <= LONGEST:
-                try:
-                    document = parse_all(text)
-                except ValueError:
-                    return self._failed("the answer is nested too deep to be read", False)
             return self._settle(self._unwrapped(document), texts, False)
         if type(document) is str:
             # The whole object encoded once more, as a string.
@@ -84,6 +80,12 @@ class AnswerReader:
         if type(document) is list and len(document) == 1 and type(document[0]) is dict:
             return self._salvaged(text, texts, truncated)
         return self._failed(f"the answer is {shown(document)}, not an object", truncated)
+
+    def read_document(self, document: Any, texts: Mapping[str, str], *, truncated: bool = False) -> Reading:
+        """Read what `parse` found, or None where there was no answer for this record in a shared one."""
+        if type(document) is not dict:
+            return self._failed("the shared answer has no part for this record", truncated)
+        return self._settle(self._unwrapped(document), texts, False)
 
     # --- which object ------------------------------------------------------------------------------------------------
 
@@ -269,6 +271,23 @@ class _Column:
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
+
+
+class TooDeep(ValueError):
+    """JSON that is nested too deep for the parser that looks at every key."""
+
+
+def parse(text: str) -> Any:
+    """The JSON of a whole text, a key that is given twice as salvage.Unreadable. Raises ValueError where it is none."""
+    if len(text) > LONGEST:
+        return parse_all(text)  # orjson's error would copy a huge text several times over
+    document = orjson.loads(text)
+    if type(document) is dict and not _keys_are_single(text, document):
+        try:
+            return parse_all(text)
+        except ValueError as error:
+            raise TooDeep from error
+    return document
 
 
 def _keys_are_single(text: str, document: dict[str, Any]) -> bool:

@@ -1,12 +1,13 @@
 """A pass made ready for the engine: prompt, schema, reader, wire and price, compiled once a run.
 
-What stays true: what is sent is exactly what the address covers; the worst case that is reserved is never below what
-a call can cost; asking only some fields uses the same wording for those fields.
+A cascade is a chain of these, one a model: they share the cells of the pass, and each has answers of its own. What
+stays true: what is sent is exactly what the address covers; the worst case that is reserved is never below what a call
+can cost; asking only some fields uses the same wording for those fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from inlay.engine.answer import AnswerReader
 from inlay.engine.ask import answer_schema, default_max_output_tokens, system_prompt
 from inlay.engine.given import Given
 from inlay.engine.work import Ask
+from inlay.fingerprint import plain
 from inlay.planning.decide import Rule
 from inlay.providers.abilities import abilities, room_for_thinking
 from inlay.providers.models import ResolvedModel
@@ -26,23 +28,40 @@ from inlay.types import CallShape, Completion, HttpRequest, PassRef, Usage
 MOST_OUTPUT_TOKENS = 32_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Variant:
-    """The pass asking all its fields, or only some of them."""
+    """The pass asking all its fields, or only some of them. `overhead` is what the request holds beside the user
+    message, in tokens (typical, upper)."""
 
+    work: PassWork
     names: tuple[str, ...]
+    fields: dict[str, FieldSpec]
     reader: AnswerReader
     max_output_tokens: int
     encode: Callable[[str], HttpRequest] | None
     answer: Callable[[Mapping[str, str]], Completion] | None
-    overhead_tokens: int  # upper bound of what the request holds beside the user message
+    overhead: tuple[int, int]
 
 
 class PassWork:
-    """One pass of the run. `rule` decides its cells, `model` says where it goes, `price` may be None (unknown)."""
+    """One pass of the run, or one step of its cascade.
+
+    `rule` decides its cells, `model` says where it goes, `price` may be None (unknown). `following` is the next step,
+    for cells whose answer here does not suffice. `ref` numbers the cells' recipe, `answer_recipe_id` that of the
+    answers, which is another one in a cascade.
+    """
 
     def __init__(
-        self, index: int, compiled: CompiledPass, ref: PassRef, model: ResolvedModel, price: Price | None, rule: Rule
+        self,
+        index: int,
+        compiled: CompiledPass,
+        ref: PassRef,
+        model: ResolvedModel,
+        price: Price | None,
+        rule: Rule,
+        *,
+        answer_recipe_id: int | None = None,
+        following: PassWork | None = None,
     ) -> None:
         self.index = index
         self.spec = compiled.spec
@@ -50,16 +69,38 @@ class PassWork:
         self.compiled = compiled
         self.ref = ref
         self.model = model
+        self.abilities = abilities(model.provider, model.name, compiled.spec.abilities)
         self.price = price
         self.rule = rule
+        self.answer_recipe_id = ref.recipe_id if answer_recipe_id is None else answer_recipe_id
+        self.following = following
+        self.digest = compiled.spec.digest(model.full_name)
         self.upstream: tuple[int, ...] = ()  # indexes of the passes that this one reads; set by the runner
         self.given = Given(compiled.spec.fields)
+        self.fuse: int | None = None  # passes of the same number go out together; set by the runner
         self._variants: dict[tuple[tuple[str, ...], int], Variant] = {}
 
     @property
     def fields(self) -> dict[str, FieldSpec]:
         """The declared fields."""
         return self.spec.fields
+
+    @property
+    def lane(self) -> str:
+        """What shares one set of limits with this pass."""
+        return self.model.lane
+
+    @property
+    def shares(self) -> bool:
+        """Whether its asks may go out together with others."""
+        return self.fuse is not None or (self.spec.pack != 1 and self.model.local is None)
+
+    def steps(self) -> Iterator[PassWork]:
+        """This step and all that follow it."""
+        step: PassWork | None = self
+        while step is not None:
+            yield step
+            step = step.following
 
     def variant(self, names: tuple[str, ...] = (), widen: int = 0) -> Variant:
         """The pass asking `names` (empty: all), with the output cap doubled `widen` times."""
@@ -70,31 +111,43 @@ class PassWork:
 
     def _compile(self, names: tuple[str, ...], widen: int) -> Variant:
         fields = {name: spec for name, spec in self.fields.items() if not names or name in names}
-        able = abilities(self.model.provider, self.model.name, self.spec.abilities)
-        room = room_for_thinking(able, self.spec.options)
+        room = room_for_thinking(self.abilities, self.spec.options)
         cap = self.spec.max_output_tokens or default_max_output_tokens(fields) + room
         cap = min(max(cap, MOST_OUTPUT_TOKENS), cap * 2**widen)
-        shape = CallShape(
-            model=self.model.name,
-            system=system_prompt(fields),
-            schema=answer_schema(fields),
-            schema_name=self.name[:64],
-            max_output_tokens=cap,
-            temperature=self.spec.temperature,
-            options=self.spec.options,
-            abilities=able,
-        )
+        shape = self.shape(system_prompt(fields), answer_schema(fields), cap, self.compiled.prompt.head)
         reader = AnswerReader(fields)
         if self.model.local is not None:
-            return Variant(names, reader, cap, None, self.model.local.answerer(shape), 0)
+            return Variant(self, names, fields, reader, cap, None, self.model.local.answerer(shape), (0, 0))
         assert self.model.dialect is not None
         encode = self.model.dialect.encoder(shape)
-        return Variant(names, reader, cap, encode, None, estimate_tokens(encode("").body.decode())[1])
+        overhead = estimate_tokens(encode("").body.decode())
+        return Variant(self, names, fields, reader, cap, encode, None, overhead)
+
+    def shape(self, system: str, schema: dict[str, Any], max_output_tokens: int, user_prefix: str) -> CallShape:
+        """What calls of this pass have in common, for whatever they ask."""
+        return CallShape(
+            model=self.model.name,
+            system=system,
+            schema=schema,
+            schema_name=self.name[:64],
+            max_output_tokens=max_output_tokens,
+            temperature=self.spec.temperature,
+            options=self.spec.options,
+            user_prefix=user_prefix,
+            abilities=self.abilities,
+        )
 
     def prepare(self, ask: Ask, values: tuple[Any, ...], upstream: Mapping[str, Mapping[str, Any]]) -> None:
         """Render the prompt and reckon the worst case. Raises InvalidRequest when this record cannot be rendered."""
         ask.texts = self.compiled.texts(values)
         ask.user = self.compiled.render(values, upstream)
+        if self.shares:
+            ask.record = ask.texts
+            if upstream:
+                read = {
+                    f"{name}.{field}": plain(value) for name, part in upstream.items() for field, value in part.items()
+                }
+                ask.record = {**ask.texts, **{name: text for name, text in read.items() if text is not None}}
         self.reckon(ask)
 
     def reckon(self, ask: Ask) -> None:
@@ -104,9 +157,9 @@ class PassWork:
             ask.reserve_nusd, ask.tokens = 0, 0.0
             return
         typical, upper = estimate_tokens(ask.user)
-        ask.tokens = typical + variant.overhead_tokens / 2 + variant.max_output_tokens
+        ask.tokens = typical + variant.overhead[0] + variant.max_output_tokens
         if self.price is not None:
-            ask.reserve_nusd = self.price.worst_nusd(upper + variant.overhead_tokens, variant.max_output_tokens)
+            ask.reserve_nusd = self.price.worst_nusd(upper + variant.overhead[1], variant.max_output_tokens)
 
     def usage_or_estimate(self, ask: Ask, completion: Completion) -> tuple[Usage, bool]:
         """What the provider told, or an upper estimate (and True) where it told nothing."""
@@ -116,4 +169,4 @@ class PassWork:
             return Usage(), False
         variant = self.variant(ask.names, ask.repair)
         written = estimate_tokens(completion.text)[1]
-        return Usage(estimate_tokens(ask.user)[1] + variant.overhead_tokens, written), True
+        return Usage(estimate_tokens(ask.user)[1] + variant.overhead[1], written), True

@@ -28,9 +28,9 @@ class Cells:
     def __init__(self, passes: Sequence[PassWork]) -> None:
         self.passes = list(passes)
         index = {part.name: part.index for part in self.passes}
-        self.digests = [part.spec.digest(part.model.full_name) for part in self.passes]
         for part in self.passes:
-            part.upstream = tuple(index[name] for name in part.spec.upstream_passes)
+            for step in part.steps():
+                step.upstream = tuple(index[name] for name in step.spec.upstream_passes)
 
     def upstream(self, part: PassWork, row: Row) -> tuple[Mapping[str, Mapping[str, Any]], bytes, str | None]:
         """What a pass reads of earlier ones: the values, their hash, and (instead) why it cannot be read."""
@@ -58,9 +58,7 @@ class Cells:
         stored = row.stored.get(part.index)
         # An answer younger than the ttl will do, whoever asked for it; a stale cell may find that of an earlier prompt.
         since = part.rule.since
-        ask = Ask(
-            part.index, address(self.digests[part.index], canonical), canonical, short_hash(canonical), target, since
-        )
+        ask = Ask(part, address(part.digest, canonical), canonical, short_hash(canonical), target, since)
         known = None if stored is None or stored.state is not CellState.PARTIAL else stored.answer
         if known is not None and known.fingerprint == ask.fingerprint:
             # Only what is missing is asked again; the valid fields are kept.

@@ -2,7 +2,8 @@
 
     feed      rows come in batches, only as many as the lanes can use
     advance   a row's next cells become asks, once the passes they read have answered
-    claim     the writer leases addresses and reserves money for the asks that lanes have room for
+    share     asks become calls: mostly one each, several where passes are fused or records packed (sharing.py)
+    claim     the writer leases addresses and reserves money for the calls that lanes have room for
     ask       the lanes' workers (asking.py)
     settle    answers go out to every cell that waits for them, and their rows advance
 
@@ -25,9 +26,11 @@ from inlay.engine.events import LaneOpened, Listener, Stopping
 from inlay.engine.limits import Lane
 from inlay.engine.passwork import PassWork
 from inlay.engine.rows import Cells, plan_cells
-from inlay.engine.settling import Failure, Settling
+from inlay.engine.settling import Settling
+from inlay.engine.sharing import Sharing
 from inlay.engine.tally import PassTally, Tally
-from inlay.engine.work import Ask, Row, Target
+from inlay.engine.together import Record
+from inlay.engine.work import Ask, Call, Outcome, Row, Target
 from inlay.engine.writer import Writer
 from inlay.errors import BudgetReached, InlayError, InvalidRequest, RunStopped, StoreError
 from inlay.spec.model import Enrichment
@@ -49,7 +52,7 @@ HELD_AGAIN_S = 0.5
 class Runner:
     """One run over a store. Build it, then `await run(rows)`.
 
-    `senders` gives each lane key its transport (None for local models); `lane_keys` the lane of each pass.
+    `senders` gives each lane its transport (None for local models).
     """
 
     def __init__(
@@ -59,7 +62,6 @@ class Runner:
         store: Store,
         run: RunRecord,
         *,
-        lane_keys: Sequence[str],
         senders: Mapping[str, Sender | None],
         budget: Budget | None = None,
         listener: Listener | None = None,
@@ -79,11 +81,11 @@ class Runner:
         self._listener = listener or (lambda event: None)
         self._clock = clock
         self._rng = random.Random(seed)  # noqa: S311 (jitter, not cryptography)
-        self._lane_of = list(lane_keys)
         self._senders = senders
-        self._lanes: dict[str, Lane[Ask]] = {}
+        self._lanes: dict[str, Lane[Call]] = {}
         self._asking: dict[str, Asking] = {}
-        self._claims: dict[str, deque[Ask]] = {key: deque() for key in lane_keys}
+        self._claims: dict[str, deque[Record]] = {}  # lane -> what waits to be claimed, a row's asks together
+        self._sharing = Sharing(self.passes)
         self._rows_open = 0
         self._room = asyncio.Event()
         self._idle = asyncio.Event()
@@ -96,7 +98,6 @@ class Runner:
             store,
             run,
             budget,
-            [part.ref.pass_id for part in self.passes],
             pick=self._pick,
             claimed=self._claimed,
             broken=self._store_broken,
@@ -161,11 +162,12 @@ class Runner:
         limits = self.enrichment.limits
         rates = [limits.requests_per_second, limits.requests_per_minute and limits.requests_per_minute / 60]
         rate = min((value for value in rates if value), default=None)
-        for index, key in enumerate(self._lane_of):
+        for step in (step for part in self.passes for step in part.steps()):
+            key = step.lane
             if key in self._lanes:
                 continue
             local = self._senders[key] is None
-            lane: Lane[Ask] = Lane(
+            lane: Lane[Call] = Lane(
                 key,
                 spawn=self._spawn,
                 clock=self._clock,
@@ -175,14 +177,13 @@ class Runner:
                 opening=not local,
                 rng=self._rng,
             )
-            lane.weigh(lambda ask: ask.tokens)
+            lane.weigh(lambda call: call.tokens)
             self._lanes[key] = lane
-            self._asking[key] = Asking(
-                self, self.settling, lane, self._senders[key], self.passes, self._clock, self._rng
-            )
-            self._listener(LaneOpened(key, self.passes[index].model.full_name, limits.concurrency))
+            self._claims[key] = deque()
+            self._asking[key] = Asking(self, self.settling, lane, self._senders[key], self._clock, self._rng)
+            self._listener(LaneOpened(key, step.model.full_name, limits.concurrency))
 
-    def _spawn(self, lane: Lane[Ask]) -> None:
+    def _spawn(self, lane: Lane[Call]) -> None:
         task = asyncio.get_running_loop().create_task(self._asking[lane.name].work())
         self._workers.add(task)
         task.add_done_callback(self._workers.discard)
@@ -192,18 +193,23 @@ class Runner:
         if not feeding.done():
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
-        unsent = [ask.attempt_id for lane in self._lanes.values() for ask in lane.drain() if ask.attempt_id]
+        unsent = self._unsent()
         for lane in self._lanes.values():
             lane.close()
         while self._workers:
             await asyncio.wait(self._workers)
             # A call that was to be tried again later has gone back to its lane meanwhile.
-            unsent += [ask.attempt_id for lane in self._lanes.values() for ask in lane.drain() if ask.attempt_id]
+            unsent += self._unsent()
         while self._tasks:
             await asyncio.wait(self._tasks)
         if unsent and self._broken is None:
             await self.writer.call(self._store.release, unsent)
         await self.writer.close()
+
+    def _unsent(self) -> list[int]:
+        """The claims of calls that are taken back from the lanes."""
+        calls = (call for lane in self._lanes.values() for call in lane.drain())
+        return [ask.attempt_id for call in calls for ask in call.asks if ask.attempt_id]
 
     async def _heartbeat(self) -> None:
         while True:
@@ -238,18 +244,29 @@ class Runner:
 
     def _pipeline(self) -> int:
         """How many rows may be under way: enough for every lane, and no more."""
-        return 64 + int(sum(lane.limit + 2 * lane.ahead for lane in self._lanes.values()))
+        return 64 + int(
+            sum((lane.limit + 2 * lane.ahead) * self._sharing.most(key) for key, lane in self._lanes.items())
+        )
 
     def advance(self, row: Row) -> None:
         """Start every cell of this row whose turn it is; a row without any is through."""
         row.open += 1  # this call itself, so that a cell that settles at once does not end the row twice
+        together: dict[int, Record] = {}
         for part, write, target in plan_cells(self.cells, row, self.tally):
             row.open += 1
             if write is not None:
                 self._track(self.settling.keep_write(row, write))
+                continue
+            assert target is not None
+            ask = self._open(part, target)
+            if ask is None:
+                continue
+            if part.fuse is None:
+                self.again([ask])
             else:
-                assert target is not None
-                self._start(part, target)
+                together.setdefault(part.fuse, []).append(ask)
+        for record in together.values():
+            self.again(record)
         self._row_step(row)
 
     def _step(self, row: Row) -> None:
@@ -266,26 +283,33 @@ class Runner:
             if self._fed and self._rows_open == 0:
                 self._idle.set()
 
-    def _start(self, part: PassWork, target: Target) -> None:
-        """A cell wants an answer: join the flight to its address, or start one."""
+    def _start(self, part: PassWork, target: Target, before: Outcome | None = None) -> None:
+        """A cell wants an answer of this pass, or of this step of its cascade."""
+        ask = self._open(part, target, before)
+        if ask is not None:
+            self.again([ask])
+
+    def _open(self, part: PassWork, target: Target, before: Outcome | None = None) -> Ask | None:
+        """A cell wants an answer: join the flight to its address, or open one; what is returned has to be claimed."""
         cell = self.cells.open(part, target)
+        cell.before = before
         flights = self.settling.flights
         if (flight := flights.get(cell.fingerprint)) is not None:
             flight.targets.append(target)
-            return
+            return None
         if (known := self.settling.failures.get(cell.fingerprint)) is not None:
-            self._track(self.settling.fail(part, cell, known))
-            return
+            self._track(self.settling.fail(cell, known))
+            return None
         flights[cell.fingerprint] = cell
         if cell.ruled:
             self._track(self.settling.rule(cell))
-            return
+            return None
         try:
             self.cells.prepare(part, cell)
         except InvalidRequest as error:
-            self._track(self.settling.fail(part, cell, Failure(CellState.FAILED, error.kind, error.message)))
-            return
-        self.again(cell)
+            self._track(self.settling.fail(cell, Outcome(CellState.FAILED, error.kind, error.message, None, None)))
+            return None
+        return cell
 
     def _track(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -294,51 +318,75 @@ class Runner:
 
     # --- claims
 
-    def again(self, ask: Ask) -> None:
-        """Queue an ask to be claimed."""
+    def again(self, asks: Record) -> None:
+        """Queue asks of one lane to be claimed, and to go out together where they may."""
         if self.stopping is not None:
             return
-        self._claims[self._lane_of[ask.pass_index]].append(ask)
+        self._claims[asks[0].work.lane].append(asks)
         self.writer.nudge()
 
     def _pick(self, most: int) -> list[Ask]:
+        """Asks to claim next, in the calls that they are to be: as many calls as the lanes have room for."""
         if self.stopping is not None or self.settling.unaffordable:
             return []
         picked: list[Ask] = []
         for key, queue in self._claims.items():
             lane = self._lanes[key]
-            if lane.stocked:
+            if not queue or lane.stocked:
                 continue
-            room = min(lane.room, most - len(picked))
-            while queue and room > 0:
-                picked.append(queue.popleft())
+            room = lane.room
+            idle = self._fed or not lane.active
+            while queue and room > 0 and len(picked) < most:
+                records = self._sharing.take(key, queue, idle=idle)
+                if not records:
+                    break  # more of them are on their way
                 room -= 1
+                call = Call(records)
+                for ask in call.asks:
+                    ask.call = call
+                picked += call.asks
         return picked
 
     def _claimed(self, asks: list[Ask], results: list[ClaimResult]) -> None:
-        for ask, result in zip(asks, results, strict=True):
-            if isinstance(result, Claimed):
-                ask.attempt_id = result.attempt_id
-                self.settling.open_claims += 1
-                if self.stopping is not None:
-                    self._track(self._release(ask))
-                else:
-                    self._lanes[self._lane_of[ask.pass_index]].add(ask)
-            elif isinstance(result, Known):
-                self._track(self.settling.reuse(ask, result))
-            elif isinstance(result, Held):
-                self.tally.waiting_for_others += 1
-                asyncio.get_running_loop().call_later(HELD_AGAIN_S, self._held_again, ask)
-            else:
-                # No room under the cap now; calls in flight usually cost less than was reserved for them.
-                self._claims[self._lane_of[ask.pass_index]].append(ask)
-                self.settling.unaffordable = True
+        ready: list[Record] = []
+        place = 0
+        while place < len(asks):
+            call = asks[place].call
+            assert call is not None
+            for record in call.records:
+                mine = [ask for ask in record if self._is_claimed(ask, results[place + record.index(ask)])]
+                place += len(record)
+                if mine:
+                    ready.append(mine)
+            for out in self._sharing.calls(ready):
+                self._lanes[out.asks[0].work.lane].add(out)
+            ready.clear()
         if self.settling.unaffordable and self.settling.open_claims == 0:
             self._budget_gone()
 
+    def _is_claimed(self, ask: Ask, result: ClaimResult) -> bool:
+        """See to the result of one claim; True where the ask is to be sent now."""
+        ask.call = None
+        if isinstance(result, Claimed):
+            ask.attempt_id = result.attempt_id
+            self.settling.open_claims += 1
+            if self.stopping is None:
+                return True
+            self._track(self._release(ask))
+        elif isinstance(result, Known):
+            self._track(self.settling.reuse(ask, result))
+        elif isinstance(result, Held):
+            self.tally.waiting_for_others += 1
+            asyncio.get_running_loop().call_later(HELD_AGAIN_S, self._held_again, ask)
+        else:
+            # No room under the cap now; calls in flight usually cost less than was reserved for them.
+            self._claims[ask.work.lane].append([ask])
+            self.settling.unaffordable = True
+        return False
+
     def _held_again(self, ask: Ask) -> None:
         self.tally.waiting_for_others -= 1
-        self.again(ask)
+        self.again([ask])
 
     async def _release(self, ask: Ask) -> None:
         await self.writer.call(self._store.release, [ask.attempt_id])

@@ -8,33 +8,22 @@ the same input, so that it is not paid once a row.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 from inlay.engine.events import BudgetWarning, FirstFailure, Listener
 from inlay.engine.given import RULE
 from inlay.engine.passwork import PassWork
 from inlay.engine.rows import Cells
 from inlay.engine.tally import Tally
-from inlay.engine.work import Answered, Ask, Row, Target
+from inlay.engine.work import Answered, Ask, Outcome, Row, Target
 from inlay.engine.writer import Writer
 from inlay.errors import RunStopped, StoreError, TooManyFailures
 from inlay.payload import decode_fields, encode_fields, values_hash
 from inlay.spec.model import FailuresSpec
-from inlay.types import Budget, CellState, CellWrite, FieldAnswer, Known, NewAnswer, Settlement, usd
+from inlay.types import Budget, CellState, CellWrite, FieldAnswer, Known, NewAnswer, NullReason, Settlement, usd
 
 # So many failures, and so many answers that rules gave, are remembered in a run.
 REMEMBERED = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """How an address failed in this run, for later rows with the same input."""
-
-    state: CellState
-    kind: str
-    message: str
-    answer_id: int | None = None
-    answered: Answered | None = None
 
 
 class Settling:
@@ -51,14 +40,14 @@ class Settling:
         spent_before_nusd: int,
         listener: Listener,
         stop: Callable[[RunStopped], None],
-        start: Callable[[PassWork, Target], None],
+        start: Callable[[PassWork, Target, Outcome | None], None],
         step: Callable[[Row], None],
     ) -> None:
         self.cells = cells
         self.tally = tally
         self.writer = writer
         self.flights: dict[bytes, Ask] = {}  # address -> the ask that is under way
-        self.failures: dict[bytes, Failure] = {}  # address -> how it failed, wholly or in part, in this run
+        self.failures: dict[bytes, Outcome] = {}  # address -> how it failed, wholly or in part, in this run
         self._ruled: dict[bytes, int] = {}  # address -> the answer that rules gave in this run
         self.open_claims = 0  # claimed by us and not closed
         self.unaffordable = False  # a claim found no room under the cap; closing another may make some
@@ -85,41 +74,56 @@ class Settling:
     # --- settling
 
     async def settle(
-        self, ask: Ask, answer: NewAnswer | None, fields: dict[str, FieldAnswer], settlement: Settlement, *, final: bool
+        self, ask: Ask, answer: NewAnswer, fields: dict[str, FieldAnswer], settlement: Settlement, *, final: bool
     ) -> None:
         """Keep an outcome for every cell that waits for it; returns when it is durable."""
-        part = self.cells.passes[ask.pass_index]
+        part = ask.work
         targets = tuple(ask.targets)
-        state = CellState.FAILED if answer is None else answer.state
-        kind = "" if state is CellState.DONE or answer is None else answer.error_kind or ""
-        message = "" if answer is None else answer.error_message or ""
-        writes = tuple(self.cells.write(part, ask, target, state, kind, message) for target in targets)
-        number = await self.keep(
-            Settlement(
-                settlement.attempt_id,
-                settlement.outcome,
-                settlement.cost_nusd,
-                settlement.usage,
-                settlement.estimated,
-                settlement.answer,
-                writes,
-            )
+        state = answer.state
+        answered = Answered(fields, answer.values_hash, state is CellState.DONE) if fields else None
+        kind = "" if state is CellState.DONE else answer.error_kind or ""
+        outcome = Outcome(state, kind, answer.error_message or "", None, answered)
+        if final and part.following is not None and not suffices(part, outcome):
+            outcome.answer_id = await self.keep(replace(settlement, answer=answer))
+            self._escalate(ask, outcome)
+            return
+        best = better(ask.before, outcome) if final else outcome
+        writes = tuple(
+            self.cells.write(part, ask, target, best.state, best.kind, best.message, answer_id=best.answer_id)
+            for target in targets
         )
+        number = await self.keep(replace(settlement, cells=writes))
         if not final:
             return
+        if best is outcome:
+            outcome.answer_id = number
         # Cells that joined while the write was under way get theirs now.
-        late = ask.targets[len(targets) :]
-        self.flights.pop(ask.fingerprint, None)
-        answered = None
-        if fields and answer is not None:
-            answered = Answered(fields, answer.values_hash, state is CellState.DONE)
-        if state is not CellState.DONE and len(self.failures) < REMEMBERED:
-            self.failures[ask.fingerprint] = Failure(state, kind, message, number, answered)
+        late = self._landed(ask, targets)
+        self._remember(ask, best)
         for target in late:
-            self._start(part, target)
+            self._start(part, target, ask.before)
         for place, target in enumerate(targets):
-            self._ended(part, target, state, kind, answered, reused=place > 0)
+            self._ended(part, target, best, reused=place > 0)
         self._check_failures()
+
+    def _landed(self, ask: Ask, targets: tuple[Target, ...]) -> list[Target]:
+        """The flight is over: the cells that joined it after these targets were written."""
+        self.flights.pop(ask.fingerprint, None)
+        return ask.targets[len(targets) :]
+
+    def _remember(self, ask: Ask, outcome: Outcome) -> None:
+        if outcome.state is not CellState.DONE and len(self.failures) < REMEMBERED:
+            self.failures[ask.fingerprint] = outcome
+
+    def _escalate(self, ask: Ask, outcome: Outcome) -> None:
+        """The answer is kept and does not suffice: the next model of the cascade is asked for the same cells."""
+        part = ask.work
+        assert part.following is not None
+        self._remember(ask, outcome)
+        self.tally.passes[part.index].escalated += len(ask.targets)
+        best = better(ask.before, outcome)
+        for target in self._landed(ask, ()):
+            self._start(part.following, target, best)
 
     async def keep(self, settlement: Settlement) -> int | None:
         """Keep a settlement; returns, with its answer's number, when it is durable."""
@@ -135,19 +139,9 @@ class Settling:
         self.unaffordable = False
         self.writer.nudge()
 
-    def _ended(
-        self,
-        part: PassWork,
-        target: Target,
-        state: CellState,
-        kind: str,
-        answered: Answered | None,
-        *,
-        reused: bool,
-        ruled: bool = False,
-    ) -> None:
+    def _ended(self, part: PassWork, target: Target, outcome: Outcome, *, reused: bool, ruled: bool = False) -> None:
         tally = self.tally.passes[part.index]
-        row = target.row
+        row, state, answered = target.row, outcome.state, outcome.answered
         row.answered(part.index, answered)
         if answered is not None:
             for answer in answered.fields.values():
@@ -165,14 +159,14 @@ class Settling:
         elif state is CellState.PARTIAL:
             tally.partial += 1
         else:
-            tally.failed[kind] += 1
-            if tally.failed[kind] == 1:
-                self._listener(FirstFailure(part.name, kind))
+            tally.failed[outcome.kind] += 1
+            if tally.failed[outcome.kind] == 1:
+                self._listener(FirstFailure(part.name, outcome.kind))
         self._step(row)
 
     async def rule(self, ask: Ask) -> None:
         """Rules give every field: keep that as the answer, for free."""
-        part = self.cells.passes[ask.pass_index]
+        part = ask.work
         fields = {name: ask.known[name] for name in part.fields}
         hashed = values_hash(fields)
         number = self._ruled.get(ask.fingerprint)
@@ -180,67 +174,63 @@ class Settling:
         if number is None:
             answer = NewAnswer(
                 fingerprint=ask.fingerprint,
-                recipe_id=part.ref.recipe_id,
+                recipe_id=part.answer_recipe_id,
                 state=CellState.DONE,
                 payload=encode_fields(fields),
                 values_hash=hashed,
                 input=ask.input,
                 served_model=RULE,
             )
-        targets = tuple(ask.targets)
-        writes = tuple(
-            self.cells.write(part, ask, target, CellState.DONE, "", "", answer_id=number) for target in targets
-        )
-        try:
-            number = await self.writer.keep(Settlement(answer=answer, cells=writes)) or number
-        except StoreError:
-            return
+        outcome = Outcome(CellState.DONE, "", "", number, Answered(fields, hashed, True))
+        number = await self._give(ask, outcome, answer, ruled=True)
         if number is not None and len(self._ruled) < REMEMBERED:
             self._ruled[ask.fingerprint] = number
-        late = ask.targets[len(targets) :]
-        self.flights.pop(ask.fingerprint, None)
-        for target in late:
-            self._start(part, target)
-        answered = Answered(fields, hashed, True)
-        for target in targets:
-            self._ended(part, target, CellState.DONE, "", answered, reused=False, ruled=True)
 
     async def reuse(self, ask: Ask, known: Known) -> None:
         """The answer was there already: give it to the cells that wait."""
-        part = self.cells.passes[ask.pass_index]
         answer = known.answer
-        targets = tuple(ask.targets)
-        writes = tuple(
-            self.cells.write(part, ask, target, CellState.DONE, "", "", answer_id=answer.answer_id)
-            for target in targets
-        )
-        try:
-            await self.writer.keep(Settlement(cells=writes))
-        except StoreError:
-            return
-        late = ask.targets[len(targets) :]
-        self.flights.pop(ask.fingerprint, None)
-        for target in late:
-            self._start(part, target)
         answered = Answered(decode_fields(answer.payload), answer.values_hash, True)
-        for target in targets:
-            self._ended(part, target, CellState.DONE, "", answered, reused=True)
+        outcome = Outcome(CellState.DONE, "", "", answer.answer_id, answered)
+        if ask.work.following is not None and not suffices(ask.work, outcome):
+            self._escalate(ask, outcome)
+            return
+        await self._give(ask, outcome, reused=True)
 
-    async def fail(self, part: PassWork, ask: Ask, failure: Failure) -> None:
+    async def fail(self, ask: Ask, outcome: Outcome) -> None:
         """A cell that fails, wholly or in part, without a call."""
-        self.flights.pop(ask.fingerprint, None)
+        if ask.work.following is not None and outcome.answer_id is not None:
+            self._escalate(ask, outcome)
+            return
+        await self._give(ask, better(ask.before, outcome))
+
+    async def _give(
+        self,
+        ask: Ask,
+        outcome: Outcome,
+        answer: NewAnswer | None = None,
+        *,
+        reused: bool = False,
+        ruled: bool = False,
+    ) -> int | None:
+        """Write an outcome that no call of this run brought to the cells that wait; its answer's number, if durable."""
+        part = ask.work
         targets = tuple(ask.targets)
-        state, kind = failure.state, failure.kind
         writes = tuple(
-            self.cells.write(part, ask, target, state, kind, failure.message, answer_id=failure.answer_id)
+            self.cells.write(
+                part, ask, target, outcome.state, outcome.kind, outcome.message, answer_id=outcome.answer_id
+            )
             for target in targets
         )
         try:
-            await self.writer.keep(Settlement(cells=writes))
+            number = await self.writer.keep(Settlement(answer=answer, cells=writes)) or outcome.answer_id
         except StoreError:
-            return
+            return None
+        late = self._landed(ask, targets)
+        for target in late:
+            self._start(part, target, ask.before)
         for target in targets:
-            self._ended(part, target, state, kind, failure.answered, reused=False)
+            self._ended(part, target, outcome, reused=reused, ruled=ruled)
+        return number
 
     async def keep_write(self, row: Row, write: CellWrite) -> None:
         """A cell that needs no answer: only its state is written."""
@@ -266,3 +256,30 @@ class Settling:
                     remedy="look at `inlay status`; then mend it, or raise failures.max_percent, and run again",
                 )
             )
+
+
+def suffices(work: PassWork, outcome: Outcome) -> bool:
+    """Whether an answer of a cascade is good enough: every field valid, none ambiguous, and where confidence is asked,
+    as high as the declaration wants it. What rules gave suffices."""
+    if outcome.state is not CellState.DONE or outcome.answered is None:
+        return False
+    least = work.spec.suffices_from
+    for name, answer in outcome.answered.fields.items():
+        if answer.source is not None:
+            continue
+        if answer.null_reason is NullReason.AMBIGUOUS:
+            return False
+        spec = work.fields.get(name)
+        if spec is not None and spec.confidence and (answer.confidence is None or answer.confidence < least):
+            return False
+    return True
+
+
+_RANK = {CellState.DONE: 2, CellState.PARTIAL: 1}
+
+
+def better(before: Outcome | None, now: Outcome) -> Outcome:
+    """Of two steps of a cascade the one to publish: the more whole one, and among equals the later model's."""
+    if before is None or _RANK.get(now.state, 0) >= _RANK.get(before.state, 0):
+        return now
+    return before

@@ -28,6 +28,7 @@ class PassTally:
     confidence_sum: float = 0.0
     confidence_n: int = 0
     ruled: int = 0  # every field given by a rule, without a call
+    escalated: int = 0  # times that a cell went on to the next model of a cascade
 
     @property
     def settled(self) -> int:
@@ -45,6 +46,7 @@ class Tally:
     rows_done: int = 0
     calls: int = 0  # requests sent
     answers: int = 0  # answers received and kept
+    shared: int = 0  # answers that came in the call of another: calls that fusing and packing saved
     retries: Counter[str] = field(default_factory=Counter)  # transient kind -> times
     usage: Usage = field(default_factory=Usage)
     cost_nusd: int = 0
@@ -82,6 +84,7 @@ class Tally:
             "rows_done": self.rows_done,
             "calls": self.calls,
             "answers": self.answers,
+            "calls_saved": self.shared,
             "retries": dict(self.retries),
             "input_tokens": self.usage.input_tokens,
             "output_tokens": self.usage.output_tokens,
@@ -94,6 +97,7 @@ class Tally:
                     "cells": part.planned,
                     "done": part.done,
                     "ruled": part.ruled,
+                    "escalated": part.escalated,
                     "reused": part.reused,
                     "unchanged": part.unchanged,
                     "partial": part.partial,

@@ -1,17 +1,22 @@
-"""Rows and asks on their way through the engine.
+"""Rows, asks and calls on their way through the engine.
 
 A Row carries one row through its passes; an Ask is one address that is being asked, with every cell that waits for
-it (single flight). What stays true: they live only while in the pipeline, whose length is bounded; the store is the
-only memory.
+it (single flight); a Call is one request to a provider, which mostly carries one ask, and several where passes are
+fused or records are packed. What stays true: they live only while in the pipeline, whose length is bounded; the store
+is the only memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inlay.payload import values_hash
 from inlay.types import CellState, FieldAnswer, Reason, StoredCell
+
+if TYPE_CHECKING:
+    from inlay.engine.passwork import PassWork
+    from inlay.engine.together import Shared
 
 _NOTHING: Mapping[int, str] = {}
 
@@ -73,21 +78,26 @@ class Target:
 
 
 class Ask:
-    """One address being asked.
+    """One address being asked: of `work`, a pass or one step of its cascade.
 
-    `known` are fields that an earlier, partial answer already holds: only the others (`names`) are asked.
-    `cost_nusd` sums what all attempts for this answer have cost so far.
+    `known` are fields that an earlier, partial answer already holds: only the others (`names`) are asked. `cost_nusd`
+    sums what all attempts for this answer have cost so far. `alone` keeps it out of fused and packed calls, and `most`
+    bounds these.
     """
 
     __slots__ = (
+        "alone",
         "attempt_id",
+        "before",
+        "call",
         "cost_nusd",
         "fingerprint",
         "input",
         "input_hash",
         "known",
+        "most",
         "names",
-        "pass_index",
+        "record",
         "repair",
         "reserve_nusd",
         "ruled",
@@ -95,14 +105,14 @@ class Ask:
         "targets",
         "texts",
         "tokens",
-        "tries",
         "user",
+        "work",
     )
 
     def __init__(
-        self, pass_index: int, fingerprint: bytes, canonical: bytes, input_hash: bytes, target: Target, since: float
+        self, work: PassWork, fingerprint: bytes, canonical: bytes, input_hash: bytes, target: Target, since: float
     ) -> None:
-        self.pass_index = pass_index
+        self.work = work
         self.fingerprint = fingerprint
         self.input = canonical
         self.input_hash = input_hash
@@ -112,10 +122,45 @@ class Ask:
         self.names: tuple[str, ...] = ()  # empty: all fields
         self.ruled = False  # `known` is all: given by rules, nothing to be called for
         self.repair = 0
-        self.tries = 0
+        self.alone = False
+        self.most = 0  # records in its call, at most; 0: as the pass declares
         self.attempt_id = 0
         self.reserve_nusd = 0
         self.tokens = 0.0
         self.cost_nusd = 0
         self.user = ""
         self.texts: Mapping[str, str] = {}
+        self.record: Mapping[str, str] = {}  # what the prompt reads, by name, where calls may be shared
+        self.before: Outcome | None = None  # the best that earlier steps of a cascade have given
+        self.call: Call | None = None  # while its claim is under way
+
+
+class Outcome:
+    """How an ask ended, for the cells that wait for it."""
+
+    __slots__ = ("answer_id", "answered", "kind", "message", "state")
+
+    def __init__(
+        self, state: CellState, kind: str, message: str, answer_id: int | None, answered: Answered | None
+    ) -> None:
+        self.state = state
+        self.kind = kind
+        self.message = message
+        self.answer_id = answer_id
+        self.answered = answered
+
+
+class Call:
+    """One request. `records` are the rows in it, each with the asks of its passes, all in one order of passes.
+
+    `shared` builds and splits a call of several asks; None where there is one.
+    """
+
+    __slots__ = ("asks", "records", "shared", "tokens", "tries")
+
+    def __init__(self, records: list[list[Ask]], shared: Shared | None = None) -> None:
+        self.records = records
+        self.asks = [ask for record in records for ask in record]
+        self.shared = shared
+        self.tries = 0
+        self.tokens = self.asks[0].tokens if shared is None else shared.tokens(records)

@@ -8,7 +8,7 @@ one store call is under way at a time; a store error reaches every task that wai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
@@ -36,7 +36,6 @@ class Writer:
         store: Store,
         run: RunRecord,
         budget: Budget | None,
-        pass_ids: Sequence[int],
         *,
         pick: Callable[[int], list[Ask]],
         claimed: Callable[[list[Ask], list[ClaimResult]], None],
@@ -45,7 +44,6 @@ class Writer:
         self._store = store
         self._run = run
         self._budget = budget
-        self._pass_ids = pass_ids
         self._pick = pick
         self._claimed = claimed
         self._broken = broken
@@ -144,8 +142,7 @@ class Writer:
                 numbers = self._store.commit([settlement for settlement, _ in group], run=self._run)
                 loop.call_soon_threadsafe(_kept, group, numbers)
             if asks:
-                pass_ids = self._pass_ids
-                claims = [Claim(ask.fingerprint, pass_ids[ask.pass_index], ask.reserve_nusd, ask.since) for ask in asks]
+                claims = [Claim(ask.fingerprint, ask.work.ref.pass_id, ask.reserve_nusd, ask.since) for ask in asks]
                 results = self._store.claim(claims, run=self._run, budget=self._budget)
         except StoreError as error:
             return results, error

@@ -15,13 +15,18 @@ from inlay.spec.compiled import CompiledPass
 from inlay.types import Usage, usd
 
 
+def _alone(tokens: int) -> int:
+    return 1
+
+
 @dataclass(frozen=True, slots=True)
 class Pricing:
     """How the planner reckons one pass, handed in by whoever knows providers and answer schemas.
 
     `tokens` estimates a text (typical, upper); `overhead` is what every request holds beside the user message
     (typical, upper); `output` what it answers (typical, worst). `cost` and `worst` are None where the price is
-    unknown; a local model costs nothing.
+    unknown; a local model costs nothing. Of `share` passes in one call each has its part of the record, and `pack` says
+    how many records of so many tokens a call is expected to hold; `overhead` is the part of a fused call already.
     """
 
     tokens: Callable[[str], tuple[int, int]]
@@ -30,16 +35,19 @@ class Pricing:
     cost: Callable[[Usage], int] | None
     worst: Callable[[int, int], int] | None
     free: bool = False
+    share: int = 1
+    pack: Callable[[int], int] = _alone
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The estimate for all calls of a pass."""
+    """The estimate for all calls of a pass, `pack` records in each."""
 
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
     worst_usd: float | None
+    pack: int = 1
 
 
 class Estimator:
@@ -56,13 +64,16 @@ class Estimator:
         pricing = self._pricing
         upstream = {name: dict.fromkeys(fields, "") for name, fields in self._upstream().items()}
         inputs = outputs = cost = worst = counted = 0
+        rendered: list[tuple[int, int]] = []
         for row in sample:
             try:
                 text = self._compiled.render(self._compiled.source_values(row), upstream)
             except InvalidRequest:
                 continue
-            typical, upper = pricing.tokens(text)
-            usage = Usage(typical + pricing.overhead[0], pricing.output[0])
+            rendered.append(pricing.tokens(text))
+        pack = pricing.pack(sum(typical for typical, _ in rendered) // len(rendered)) if rendered else 1
+        for typical, upper in rendered:
+            usage = Usage(typical // pricing.share + pricing.overhead[0] // pack, pricing.output[0])
             counted += 1
             inputs += usage.input_tokens
             outputs += usage.output_tokens
@@ -78,6 +89,7 @@ class Estimator:
             int(outputs * scale),
             usd(int(cost * scale)) if known else None,
             usd(int(worst * scale)) if known else None,
+            pack,
         )
 
     def _upstream(self) -> dict[str, list[str]]:

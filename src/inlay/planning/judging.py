@@ -39,7 +39,11 @@ _BOUNDED = frozenset((*_WHOLE, "DATE", "VARCHAR"))
 
 @dataclass(frozen=True, slots=True)
 class PlannedPass:
-    """What the planner needs to know of one pass; in topological order, `upstream` by index."""
+    """What the planner needs to know of one pass; in topological order, `upstream` by index.
+
+    `model` is the one that is asked first, and `label` what it is called where it is a cascade. Passes with the same
+    number in `fused` go out as one call a row.
+    """
 
     compiled: CompiledPass
     ref: PassRef
@@ -47,6 +51,8 @@ class PlannedPass:
     rule: Rule
     pricing: Pricing
     upstream: tuple[int, ...]
+    label: str = ""
+    fused: int | None = None
 
     @property
     def digest(self) -> bytes:

@@ -20,7 +20,8 @@ class PassPlan:
     `asked` cells would be worked on by this run (after `limit`). Of these, rules answer `ruled` whole, and `reused`
     have their answer in the store already. `distinct` inputs remain, one call each. `cost_usd` is None where the price
     is unknown, `worst_usd` is what would be reserved. Tokens are estimates over all calls. `local`: the
-    model runs in this process.
+    model runs in this process. `pack` is how many records are expected in a call; passes with the same number in
+    `fused` share their calls.
     """
 
     name: str
@@ -35,11 +36,14 @@ class PassPlan:
     worst_usd: float | None
     ruled: int = 0
     local: bool = False
+    pack: int = 1
+    fused: int | None = None
 
     @property
     def calls(self) -> int:
-        """Calls this pass would make if each is answered at the first try (local models make none)."""
-        return 0 if self.local else self.distinct
+        """Calls this pass would make if each is answered at the first try (local models make none), were it not fused
+        with others."""
+        return 0 if self.local else -(-self.distinct // self.pack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,13 @@ class Plan:
 
     @property
     def calls(self) -> int:
-        """Estimated calls over all passes."""
-        return sum(part.calls for part in self.passes)
+        """Estimated calls over all passes; those that are fused share theirs."""
+        alone = sum(part.calls for part in self.passes if part.fused is None)
+        fused: dict[int, int] = {}
+        for part in self.passes:
+            if part.fused is not None:
+                fused[part.fused] = max(fused.get(part.fused, 0), part.calls)
+        return alone + sum(fused.values())
 
     @property
     def cost_usd(self) -> float | None:

@@ -162,7 +162,7 @@ class Planner:
         figures = Estimator(part.compiled, part.pricing).estimate(self._sample(index) if calls else [], calls)
         return PassPlan(
             name=part.compiled.spec.name,
-            model=part.model,
+            model=part.label or part.model,
             reasons=reasons,
             asked=asked,
             reused=reused,
@@ -173,6 +173,8 @@ class Planner:
             worst_usd=figures.worst_usd,
             ruled=ruled,
             local=part.pricing.free,
+            pack=figures.pack,
+            fused=part.fused,
         )
 
     def _ancestors(self, index: int) -> list[int]:

@@ -136,7 +136,7 @@ def status(declaration: Declaration) -> Status:
         ledger = store.ledger(name)
         refs = session.refs()
         passes = []
-        for spec, model, price, ref in zip(session.passes, session.models, session.prices, refs, strict=True):
+        for spec, label, priced, ref in zip(session.passes, session.labels, session.priced, refs, strict=True):
             pass_id = known.get(spec.name)
             counts: Mapping[tuple[str, str], int] = {} if pass_id is None else store.counts(pass_id)
             states: dict[str, int] = {}
@@ -149,12 +149,12 @@ def status(declaration: Declaration) -> Status:
             passes.append(
                 PassStatus(
                     name=spec.name,
-                    model=model.full_name,
+                    model=label,
                     states=states,
                     kinds=kinds,
                     stale=0 if pass_id is None else store.stale(pass_id, ref.recipe_id),
                     cost_usd=usd(sum(line["cost_nusd"] for line in ledger if line["pass"] == spec.name)),
-                    priced=price is not None or model.local is not None,
+                    priced=priced,
                     examples=tuple((cell.key, cell.reason, cell.message) for cell in failures),
                 )
             )

@@ -23,11 +23,8 @@ def facts(session: Session, *, samples: int = SAMPLES) -> Facts:
             f"cannot show {samples} sample rows", key="samples", remedy=f"choose a number from 0 to {MOST_SAMPLES}"
         )
     session.check()
-    parts = zip(session.compiled, session.refs(), session.models, session.prices, strict=True)
-    subjects = [
-        Subject(compiled.spec, ref, model.full_name, model.local is not None or price is not None)
-        for compiled, ref, model, price in parts
-    ]
+    parts = zip(session.compiled, session.refs(), session.labels, session.priced, strict=True)
+    subjects = [Subject(compiled.spec, ref, label, priced) for compiled, ref, label, priced in parts]
     return gather(
         session.enrichment,
         session.source,

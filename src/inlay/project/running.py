@@ -26,7 +26,7 @@ from inlay.payload import by_cell, decode_fields
 from inlay.planning.plan import Plan
 from inlay.planning.planner import PlannedRow, Planner
 from inlay.project.control import Control
-from inlay.project.probes import has_forms, learning
+from inlay.project.probes import learning
 from inlay.project.publishing import publish
 from inlay.project.report import Report
 from inlay.project.session import Session
@@ -106,12 +106,7 @@ def run_session(session: Session, options: RunOptions) -> Report:
         summary: Mapping[str, Any] = {}
         stopped: RunStopped | None = None
         try:
-            works = [
-                PassWork(number, compiled, ref, model, price, rule)
-                for number, (compiled, ref, model, price, rule) in enumerate(
-                    zip(session.compiled, refs, session.models, session.prices, rules, strict=True)
-                )
-            ]
+            works = session.works(refs, rules)
             tally, stopped = _drive(session, works, planner, record, budget, options)
             summary = tally.summary()
             outcome = _outcome(tally, stopped)
@@ -166,9 +161,10 @@ def _budget(enrichment: Enrichment, override_usd: float | None) -> Budget | None
 def _may_spend(session: Session, plan: Plan, budget: Budget | None, options: RunOptions) -> None:
     """Refuse a run whose price is unknown under a budget, or unconfirmed above a dollar without one."""
     unpriced = [
-        model.full_name
-        for model, price, part in zip(session.models, session.prices, plan.passes, strict=True)
-        if price is None and model.local is None and part.asked
+        step.model.full_name
+        for steps, part in zip(session.steps, plan.passes, strict=True)
+        for step in steps
+        if step.price is None and step.model.local is None and part.asked
     ]
     if unpriced and budget is not None:
         raise SpecError(
@@ -236,15 +232,13 @@ async def _drive_async(
     from inlay.engine.runner import Runner
 
     store = session.store(write=True)
-    keys = [model.lane for model in session.models]
-    senders = _senders(session, keys)
+    senders = _senders(session)
     spending = store.spending(record, budget.per) if budget is not None else None
     runner = Runner(
         session.enrichment,
         works,
         store,
         record,
-        lane_keys=keys,
         senders=senders,
         budget=budget,
         listener=options.listener,
@@ -270,11 +264,12 @@ async def _drive_async(
     return tally, runner.stopping
 
 
-def _senders(session: Session, keys: list[str]) -> dict[str, Any]:
+def _senders(session: Session) -> dict[str, Any]:
     """One transport a lane; None for models inside this process."""
     senders: dict[str, Any] = {}
     limits = session.enrichment.limits
-    for key, model in zip(keys, session.models, strict=True):
+    for model in (step.model for steps in session.steps for step in steps):
+        key = model.lane
         if key in senders:
             continue
         if model.local is not None:
@@ -292,7 +287,7 @@ def _senders(session: Session, keys: list[str]) -> dict[str, Any]:
             provider=model.provider,
             signer=model.signer,
         )
-        senders[key] = learning(session, model, transport) if has_forms(model) else transport
+        senders[key] = learning(session, model, transport)
     return senders
 
 

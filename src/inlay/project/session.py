@@ -7,22 +7,26 @@ opened is closed by `close()`; a declaration that does not fit its source is ref
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from inlay import registry
 from inlay.contracts import Source, Store
-from inlay.engine.ask import answer_schema, default_max_output_tokens, estimate_output_tokens, system_prompt
+from inlay.engine.ask import estimate_output_tokens
 from inlay.engine.given import settled
+from inlay.engine.passwork import PassWork
+from inlay.engine.sharing import Sharing, expected_pack
+from inlay.engine.together import Shared
 from inlay.errors import SourceError, SpecError
 from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
 from inlay.planning.planner import PlannedPass, Planner, rule_for
 from inlay.project.probes import PROBES_FILE, has_forms, recall
-from inlay.providers.abilities import abilities, check_temperature, room_for_thinking
-from inlay.providers.models import ResolvedModel
+from inlay.providers.abilities import abilities, check_temperature
+from inlay.providers.models import ResolvedModel, runs_here
 from inlay.providers.models import resolve as resolve_model
 from inlay.providers.prices import Price, estimate_tokens, find_price
 from inlay.spec.check import check_columns
@@ -30,16 +34,26 @@ from inlay.spec.compiled import CompiledPass
 from inlay.spec.graph import ordered
 from inlay.spec.load import load
 from inlay.spec.model import Enrichment, PassSpec
-from inlay.spec.problems import Problems, join_key
+from inlay.spec.problems import Problems
 from inlay.spec.resolve import resolve as resolve_spec
 from inlay.tables.files import FileSource
 from inlay.tables.paths import takes
-from inlay.types import CallShape, PassRecord, PassRef, Reason
+from inlay.types import PassRecord, PassRef, Reason, Usage
 
 STORE_FOLDER = ".inlay"
 STORE_FILE = "store.db"
 # A pass or recipe that the store has never seen, while nothing may be written.
 UNKNOWN = -1
+# The part of the cells that an estimate expects to go on from one model of a cascade to the next.
+ESCALATED = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A model of a pass and what it costs (None: unknown)."""
+
+    model: ResolvedModel
+    price: Price | None
 
 
 class Session:
@@ -62,11 +76,7 @@ class Session:
         self.passes: tuple[PassSpec, ...] = ordered(self.enrichment.passes)
         self.compiled = [CompiledPass(spec) for spec in self.passes]
         self.learnt: list[str] = []  # what this run found out about its servers, in sentences
-        self.models: list[ResolvedModel] = [self._model(spec, need_key=need_keys) for spec in self.passes]
-        self.prices: list[Price | None] = [
-            find_price(model.provider, model.name, spec.prices, options=spec.options)
-            for model, spec in zip(self.models, self.passes, strict=True)
-        ]
+        self.steps: list[tuple[Step, ...]] = [self._steps(spec, need_key=need_keys) for spec in self.passes]
         self.source: Source = FileSource(self.enrichment.source, self.enrichment.folder) if source is None else source
         self._store: Store | None = None
         self._durable = False
@@ -79,13 +89,41 @@ class Session:
     ) -> None:
         self.close()
 
-    def _model(self, spec: PassSpec, *, need_key: bool) -> ResolvedModel:
-        """The model of a pass; a mistake names the line of the declaration."""
+    @property
+    def models(self) -> list[ResolvedModel]:
+        """The model of each pass; of a cascade the first."""
+        return [steps[0].model for steps in self.steps]
+
+    @property
+    def labels(self) -> list[str]:
+        """What each pass is asked with, as recipes and reports write it: `provider:name`, or the cascade."""
+        return [
+            " > ".join(step.model.full_name for step in steps)
+            + (f" below {spec.suffices_from:g}" if len(steps) > 1 else "")
+            for spec, steps in zip(self.passes, self.steps, strict=True)
+        ]
+
+    @property
+    def priced(self) -> list[bool]:
+        """Whether the price of every model of each pass is known, or none is asked for."""
+        return [all(step.price is not None or step.model.local is not None for step in steps) for steps in self.steps]
+
+    def _steps(self, spec: PassSpec, *, need_key: bool) -> tuple[Step, ...]:
+        steps = []
+        for number, name in enumerate(spec.models or (spec.model,)):
+            model = self._model(spec, name, f"models[{number}]" if spec.models else "model", need_key=need_key)
+            steps.append(Step(model, find_price(model.provider, model.name, spec.prices, options=spec.options)))
+        return tuple(steps)
+
+    def _model(self, spec: PassSpec, name: str, at: str, *, need_key: bool) -> ResolvedModel:
+        """A model of a pass; a mistake names the line of the declaration. In a cascade `endpoint` and `api_key_env` are
+        meant for the models that are called."""
+        here = bool(spec.models) and runs_here(name)
         try:
             model = resolve_model(
-                spec.model,
-                spec.endpoint,
-                spec.api_key_env,
+                name,
+                None if here else spec.endpoint,
+                None if here else spec.api_key_env,
                 self.env,
                 need_key=need_key,
                 region=spec.region,
@@ -93,17 +131,25 @@ class Session:
             )
             check_temperature(model.full_name, spec.temperature, abilities(model.provider, model.name, spec.abilities))
         except SpecError as error:
-            index = next(number for number, other in enumerate(self.enrichment.passes) if other.name == spec.name)
-            problems = Problems(self.enrichment.file)
-            problems.lines = self.enrichment.lines
-            key = join_key(f"passes[{index}]", error.key or "model")
-            line = problems.line_of(key)
-            raise SpecError(
-                error.message, file=self.enrichment.file, line=line, key=key, remedy=error.remedy
-            ) from error
+            raise self._located(spec, error, at if error.key in (None, "model") else error.key) from error
         if has_forms(model) and (form := recall(self.probes_file, model)) is not None:
             model.dialect.structured = form  # type: ignore[union-attr]
         return model
+
+    def _located(self, spec: PassSpec, error: SpecError, key: str | None) -> SpecError:
+        """A mistake in a pass, with its place in the declaration."""
+        index = next(number for number, other in enumerate(self.enrichment.passes) if other.name == spec.name)
+        problems = Problems(self.enrichment.file)
+        problems.lines = self.enrichment.lines
+        key = f"passes[{index}].{key}" if key else f"passes[{index}]"  # a key that an error names is a path already
+        return SpecError(
+            error.message,
+            file=self.enrichment.file,
+            line=problems.line_of(key),
+            key=key,
+            remedy=error.remedy,
+            problems=error.problems,
+        )
 
     def close(self) -> None:
         """Close the store. Idempotent."""
@@ -151,21 +197,52 @@ class Session:
         return self._store
 
     def register(self) -> list[PassRef]:
-        """Write the passes and their recipes down. Idempotent."""
-        records = []
-        for spec, model in zip(self.passes, self.models, strict=True):
-            recipe = spec.recipe(model.full_name)
-            records.append(PassRecord(self.enrichment.name, spec.name, recipe, spec.digest(model.full_name)))
-        return self.store(write=True).register(records)
+        """Write the passes and their recipes down. Idempotent. What each step of a cascade is asked with is a recipe of
+        its own, so that its answers are the same as those of a pass with that model alone."""
+        store = self.store(write=True)
+        records = [
+            PassRecord(self.enrichment.name, spec.name, spec.recipe(name), spec.digest(name))
+            for spec, label, steps in zip(self.passes, self.labels, self.steps, strict=True)
+            for name in (*(step.model.full_name for step in steps if len(steps) > 1), label)
+        ]
+        made = iter(store.register(records))
+        return [[next(made) for _ in range(len(steps) + 1 if len(steps) > 1 else 1)][-1] for steps in self.steps]
+
+    def works(self, refs: Sequence[PassRef], rules: Sequence[Rule]) -> list[PassWork]:
+        """Each pass made ready for the engine, a cascade as a chain."""
+        store = self.store()
+        out = []
+        for index, (compiled, ref, rule, steps) in enumerate(zip(self.compiled, refs, rules, self.steps, strict=True)):
+            known: dict[str, int] = {}
+            if len(steps) > 1 and ref.pass_id != UNKNOWN:
+                known = {text: number for number, text in store.recipes(ref.pass_id).items()}
+            work: PassWork | None = None
+            for step in reversed(steps):
+                recipe_id = None
+                if len(steps) > 1:
+                    recipe_id = known.get(compiled.spec.recipe(step.model.full_name), UNKNOWN)
+                work = PassWork(
+                    index,
+                    compiled,
+                    ref,
+                    step.model,
+                    step.price,
+                    rule,
+                    answer_recipe_id=recipe_id,
+                    following=work,
+                )
+            assert work is not None
+            out.append(work)
+        return out
 
     def refs(self) -> list[PassRef]:
         """The store's numbers of the passes, without writing; UNKNOWN where it has never seen one."""
         store = self.store()
         known = store.passes(self.enrichment.name)
         out = []
-        for spec, model in zip(self.passes, self.models, strict=True):
+        for spec, label in zip(self.passes, self.labels, strict=True):
             pass_id = known.get(spec.name, UNKNOWN)
-            mine = spec.recipe(model.full_name)
+            mine = spec.recipe(label)
             recipes = store.recipes(pass_id) if pass_id != UNKNOWN else {}
             out.append(PassRef(pass_id, next((number for number, text in recipes.items() if text == mine), UNKNOWN)))
         return out
@@ -233,50 +310,48 @@ class Session:
         """Judge every row, or those of a narrower `source`. Close the planner when its rows are read."""
         self.check()
         index = {spec.name: number for number, spec in enumerate(self.passes)}
+        works = self.works(refs, rules)
+        for work in works:
+            try:
+                for step in work.steps():
+                    step.variant()  # what a provider cannot be asked is a mistake of the declaration
+            except SpecError as error:
+                raise self._located(work.spec, error, error.key) from error
+        sharing = Sharing(works)
         planned = [
             PlannedPass(
-                compiled=compiled,
-                ref=ref,
-                model=model.full_name,
-                rule=rule,
-                pricing=self._pricing(compiled, model, price),
-                upstream=tuple(index[name] for name in compiled.spec.upstream_passes),
+                compiled=work.compiled,
+                ref=work.ref,
+                model=work.model.full_name,
+                rule=work.rule,
+                pricing=self._pricing(work, sharing.together(work, works)),
+                upstream=tuple(index[name] for name in work.spec.upstream_passes),
+                label=label,
+                fused=work.fuse,
             )
-            for compiled, ref, model, rule, price in zip(
-                self.compiled, refs, self.models, rules, self.prices, strict=True
-            )
+            for work, label in zip(works, self.labels, strict=True)
         ]
         return Planner(self.enrichment, source or self.source, store or self.store(), planned, limit=limit)
 
-    def shape(self, compiled: CompiledPass, model: ResolvedModel) -> CallShape:
-        """What every call of a pass has in common."""
-        spec = compiled.spec
-        able = abilities(model.provider, model.name, spec.abilities)
-        cap = spec.max_output_tokens or default_max_output_tokens(spec.fields) + room_for_thinking(able, spec.options)
-        return CallShape(
-            model=model.name,
-            system=system_prompt(spec.fields),
-            schema=answer_schema(spec.fields),
-            schema_name=spec.name[:64],
-            max_output_tokens=cap,
-            temperature=spec.temperature,
-            options=spec.options,
-            abilities=able,
-        )
-
-    def _pricing(self, compiled: CompiledPass, model: ResolvedModel, price: Price | None) -> Pricing:
-        spec = compiled.spec
-        typical = estimate_output_tokens(spec.fields)[0]
-        if model.local is not None or model.dialect is None:
+    def _pricing(self, work: PassWork, together: Shared | None) -> Pricing:
+        typical = estimate_output_tokens(work.spec.fields)[0]
+        called = [step for step in work.steps() if step.model.local is None]
+        if not called:
             return Pricing(estimate_tokens, (0, 0), (typical, typical), None, None, free=True)
-        shape = self.shape(compiled, model)
-        overhead = estimate_tokens(model.dialect.encoder(shape)("").body.decode())
+        variant = called[0].variant()
+        share, overhead = 1, variant.overhead
+        if together is not None:
+            share = len(together.variants)
+            overhead = (together.overhead[0] // share, overhead[1])
+        cost, worst = _costs([step.price for step in called], 0 if called[0] is work else 1)
         return Pricing(
             tokens=estimate_tokens,
             overhead=overhead,
-            output=(min(typical, shape.max_output_tokens), shape.max_output_tokens),
-            cost=None if price is None else price.cost_nusd,
-            worst=None if price is None else price.worst_nusd,
+            output=(min(typical, variant.max_output_tokens), variant.max_output_tokens),
+            cost=cost,
+            worst=worst,
+            share=share,
+            pack=lambda tokens: expected_pack(work, tokens),
         )
 
     def target(self, path: str) -> Path:
@@ -285,4 +360,22 @@ class Session:
 
     def notes(self) -> list[str]:
         """Sentences a user should read: which model `auto` became and why, and what a run learnt of a server."""
-        return list(dict.fromkeys([*(model.why for model in self.models if model.why), *self.learnt]))
+        whys = [step.model.why for steps in self.steps for step in steps if step.model.why]
+        return list(dict.fromkeys([*whys, *self.learnt]))
+
+
+def _costs(
+    prices: Sequence[Price | None], first: int
+) -> tuple[Callable[[Usage], int] | None, Callable[[int, int], int] | None]:
+    """What a cell is expected to cost, and its worst case, over the models that it may go through; `first` is how many
+    free ones stand before them. None where a price is unknown."""
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices):
+        return None, None
+    if len(known) == 1 and not first:
+        return known[0].cost_nusd, known[0].worst_nusd
+
+    def cost(usage: Usage) -> int:
+        return int(sum(ESCALATED ** (place + first) * price.cost_nusd(usage) for place, price in enumerate(known)))
+
+    return cost, lambda given, written: sum(price.worst_nusd(given, written) for price in known)

@@ -164,6 +164,12 @@ def _local(cls: Any, provider: str, name: str, endpoint: str | None, api_key_env
     return ResolvedModel(provider, name or LEXICAL_VERSION, local=cls())
 
 
+def runs_here(model: str) -> bool:
+    """Whether this names a model that runs in this process, and so has neither endpoint nor key."""
+    provider = model.partition(":")[0]
+    return provider in registry.providers.names() and hasattr(registry.providers.load(provider), "answerer")
+
+
 def _on_wire(cls: Any, provider: str, wire: str | None) -> Any:
     """The class for the wire that was asked for; without a wish, the provider's own."""
     if wire is None:

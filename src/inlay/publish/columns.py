@@ -163,7 +163,7 @@ class PassColumns:
         if human is not None:
             rows = [self._corrected(row, said) if said else row for row, said in zip(rows, human, strict=True)]
         served = [
-            models.get(cell.recipe_id) if isinstance(cell, StoredCell) and cell.answer is not None else None
+            models.get(cell.answer.recipe_id) if isinstance(cell, StoredCell) and cell.answer is not None else None
             for cell in cells
         ]
         out: list[pa.Array] = []

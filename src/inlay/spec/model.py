@@ -98,6 +98,16 @@ class PassSpec(Frozen):
     """What is given without asking a model, in order; what they leave open is asked."""
     model: str = "auto"
     """`provider:name`, or auto: the provider whose key is in the environment, else the built-in lexical."""
+    models: tuple[str, ...] = ()
+    """A cascade in place of `model`, cheapest first: the next one is asked where an answer does not suffice."""
+    escalate_below: float | None = Field(default=None, ge=0, le=1)
+    """In a cascade, the confidence that suffices; left out, 0.7. Invalid and ambiguous fields never suffice."""
+    fuse: Literal["auto", "never"] = "auto"
+    """Whether passes that read the same inputs and ask the same model go out as one call a row."""
+    pack: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = 1
+    """How many records go out in one call: 1, a number, or auto for as many as are short."""
+    untrusted: bool = False
+    """Whether records come from strangers who may write instructions into them: they are then never packed."""
     endpoint: str | None = None
     """Where the model's server is, such as http://127.0.0.1:8000/v1; left out, the provider's own."""
     api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -105,7 +115,7 @@ class PassSpec(Frozen):
     region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$")
     """The cloud region of the model, such as eu-central-1; left out, what the environment says."""
     wire: str | None = Field(default=None, pattern=r"^[a-z_]+$")
-    """Which of the provider's wires carries the calls, such as chat or responses; left out, the provider's usual one."""
+    """Which of the provider's wires carries the calls, such as chat or responses; left out, its usual one."""
     inputs: tuple[str, ...] = ()
     """The columns that the answer depends on; left out, those that the prompt reads."""
     upstream: tuple[tuple[str, str], ...] = ()
@@ -158,6 +168,27 @@ class PassSpec(Frozen):
                 "options": self.options,
             }
         )
+
+    @property
+    def suffices_from(self) -> float:
+        """The confidence from which an answer of a cascade suffices."""
+        return 0.7 if self.escalate_below is None else self.escalate_below
+
+    @model_validator(mode="after")
+    def _one_model_or_several(self) -> Self:
+        if self.models and "model" in self.model_fields_set:
+            raise ValueError("`model` and `models` cannot both be given")
+        if len(self.models) == 1:
+            raise ValueError("`models` is a cascade of two or more; a single one is `model`")
+        if len(set(self.models)) != len(self.models):
+            raise ValueError("`models` names one twice")
+        if self.escalate_below is not None and not self.models:
+            raise ValueError("`escalate_below` belongs to a cascade: give `models`")
+        if self.escalate_below is not None and not any(spec.confidence for spec in self.fields.values()):
+            raise ValueError("`escalate_below` needs a field with `confidence: true`")
+        if self.untrusted and self.pack not in (1, "auto"):
+            raise ValueError("an untrusted pass is never packed: remove `pack` or `untrusted`")
+        return self
 
     def digest(self, model: str) -> bytes:
         """SHA-256 of the recipe."""

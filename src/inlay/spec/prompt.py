@@ -97,6 +97,21 @@ class Prompt:
         return cls(text, names, fields, None, template)
 
     @property
+    def head(self) -> str:
+        """The text that every rendering begins with; empty where it begins with a value, or needs Jinja."""
+        first = self._parts[0] if self._parts else ""
+        return first if isinstance(first, str) else ""
+
+    def outline(self) -> str | None:
+        """The text with each value as its name in braces, for records given beside it; None if it needs Jinja."""
+        if self._parts is None:
+            return None
+        return "".join(
+            part if isinstance(part, str) else f"{{{part[1] if part[0] == _COLUMN else '.'.join(part)}}}"
+            for part in self._parts
+        )
+
+    @property
     def is_simple(self) -> bool:
         """Whether it renders without Jinja."""
         return self._parts is not None

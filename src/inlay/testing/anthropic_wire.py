@@ -26,6 +26,7 @@ _ERRORS = {
     "authentication": "authentication_error",
     "forbidden": "permission_error",
     "model_not_found": "not_found_error",
+    "not_found": "not_found_error",
     "unknown_url": "not_found_error",
     "too_large": "request_too_large",
 }

@@ -12,42 +12,25 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias
 
 import httptools
 
 from inlay.testing.routes import CHAT, refusing_wire, wire_at
-from inlay.testing.wire import Arrival, Delivery, Failure, Wire
+from inlay.testing.wire import Arrival, Failure, Reply, Wire
 
 if TYPE_CHECKING:
     from inlay.testing.service import Exchange, Service
 
 # A request that no wire answers → the reply, or None for a path that is not there.
-Admin: TypeAlias = Callable[[Arrival], "Reply | None"]
+Admin: TypeAlias = Callable[[Arrival], Reply | None]
 
 _LINGER_NOT = struct.pack("ii", 1, 0)  # close with RST instead of FIN
 _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {529: "Site is overloaded"}
 _LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n".encode() for status, phrase in _PHRASES.items()}
-_BODY_CAP = 64 * 1024 * 1024
+_BODY_CAP = 256 * 1024 * 1024
 _QUEUE_CAP = 64
-
-
-@dataclass(slots=True)
-class Reply:
-    """A reply that is no model's answer. `delivery` may break it as a fault does."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    delivery: Delivery = "whole"
-
-    def head(self) -> bytes:
-        """Its header lines."""
-        lines = [f"{name}: {value}\r\n" for name, value in (("content-type", self.content_type), *self.headers)]
-        return "".join(lines).encode("latin-1", "replace")
 
 
 class _Request:
@@ -168,10 +151,23 @@ class Connection(asyncio.Protocol):
             else:
                 self._deliver(exchange)
         elif (reply := self._admin(arrival)) is not None:
-            self._answer(reply.status, reply.head(), reply.body)
+            self._hand_over(reply)
         else:
             message = f"Unknown request URL: {request.method} {path}. Please check the URL for typos."
             self._refuse(refusing_wire(path), Failure(404, "unknown_url", message))
+
+    def _hand_over(self, reply: Reply) -> None:
+        """Deliver what is no model's answer: whole, or broken."""
+        if reply.delivery == "whole":
+            self._answer(reply.status, reply.head(), reply.body, bodiless=reply.bodiless)
+            return
+        self._closing = True  # nothing else is answered here
+        if reply.delivery == "reset":
+            self._abort()
+        elif reply.delivery == "reset_mid_body":
+            length = b"content-length: %d\r\n\r\n" % len(reply.body)
+            self._write(b"".join([_LINES[reply.status], reply.head(), length, reply.body[: len(reply.body) // 2]]))
+            self._timer = self._loop.call_later(0.05, self._abort)
 
     def _refuse(self, wire: Wire, failure: Failure) -> None:
         lines = [("content-type", "application/json"), *wire.headers(0, failure)]
@@ -198,11 +194,11 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             self._service.end(exchange, outcome, status=status)
 
-    def _answer(self, status: int, head: bytes, body: bytes) -> None:
-        chunked = self._service.spec.chunked and len(body) > 2
+    def _answer(self, status: int, head: bytes, body: bytes, *, bodiless: bool = False) -> None:
+        chunked = self._service.spec.chunked and len(body) > 2 and not bodiless
         length = b"transfer-encoding: chunked\r\n" if chunked else b"content-length: %d\r\n" % len(body)
         close = b"" if self._keep_alive else b"connection: close\r\n"
-        payload = _chunks(body) if chunked else body
+        payload = b"" if bodiless else _chunks(body) if chunked else body
         self._write(b"".join([_LINES[status], head, length, close, b"\r\n", payload]))
         if not self._keep_alive:
             self._close()

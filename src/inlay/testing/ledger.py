@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -62,14 +63,47 @@ class Call:
     user: str | None = None
 
 
+@dataclass(slots=True)
+class BatchEntry:
+    """One batch that was created: `provider` is openai, azure, anthropic or bedrock; `account` names the key.
+
+    `name` is what the client called it. `outcome` is empty until the batch has ended, then completed, failed, expired
+    or cancelled; `paid_lines` were answered. Times are seconds since the epoch.
+    """
+
+    number: int
+    id: str
+    provider: str
+    account: str
+    name: str
+    created_at: float
+    custom_ids: tuple[str, ...]
+    outcome: str = ""
+    ended_at: float = 0.0
+    paid_lines: int = 0
+
+
+@dataclass(slots=True)
+class BatchRequest:
+    """One HTTP request of a batch API, files and S3 included; none costs anything. `status` 0: none was sent."""
+
+    number: int
+    method: str
+    path: str
+    status: int
+    at: float
+
+
 _CALL_FIELDS = frozenset(item.name for item in fields(Call))
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A snapshot of the books, in order of arrival."""
+    """A snapshot of the books, in order of arrival: model calls, batches, and the requests of the batch APIs."""
 
     calls: tuple[Call, ...] = ()
+    batches: tuple[BatchEntry, ...] = ()
+    batch_requests: tuple[BatchRequest, ...] = ()
 
     def __len__(self) -> int:
         return len(self.calls)
@@ -168,6 +202,10 @@ class Ledger:
         """Calls whose user message carried this key (`key_pattern`)."""
         return tuple(call for call in self.calls if call.key == key)
 
+    def batches_with(self, custom_id: str) -> tuple[BatchEntry, ...]:
+        """The batches that hold a line with this id."""
+        return tuple(batch for batch in self.batches if custom_id in batch.custom_ids)
+
     def paid_again(self) -> dict[str, int]:
         """User messages (as sha256) that were billed more than once, with how often."""
         billed = Counter(call.user_sha256 for call in self.calls if call.cost_nusd)
@@ -185,6 +223,16 @@ class Ledger:
     def to_jsonl(self) -> bytes:
         """One JSON line a call; `Ledger.read` takes it back."""
         return b"".join([orjson.dumps(call, option=orjson.OPT_APPEND_NEWLINE) for call in self.calls])
+
+    def batches_json(self) -> bytes:
+        """Batches and the requests of their APIs as JSON; `with_batches` takes it back."""
+        return orjson.dumps({"batches": self.batches, "batch_requests": self.batch_requests})
+
+    def with_batches(self, data: bytes) -> Ledger:
+        """These calls with the batches that another ledger wrote down."""
+        found = orjson.loads(data)
+        batches = tuple(BatchEntry(**{**row, "custom_ids": tuple(row["custom_ids"])}) for row in found["batches"])
+        return Ledger(self.calls, batches, tuple(BatchRequest(**row) for row in found["batch_requests"]))
 
 
 class Tally:
@@ -257,6 +305,8 @@ class Recorder:
         self._open: dict[int, Call] = {}
         self._keep = keep_calls
         self._tally = Tally()
+        self._batches: dict[int, BatchEntry] = {}
+        self._requests: list[BatchRequest] = []
         self._lock = threading.Lock()
         try:
             # Unbuffered: each line is one write, in the kernel's hands before the next call is looked at.
@@ -286,7 +336,25 @@ class Recorder:
         """The books as they stand, from call number `since` on (all without). Only open calls where none are kept."""
         with self._lock:
             calls = self._calls if self._keep else list(self._open.values())
-            return Ledger(tuple([replace(c) if c.outcome == "open" else c for c in calls if c.number >= since]))
+            kept = tuple([replace(c) if c.outcome == "open" else c for c in calls if c.number >= since])
+            batches = tuple([replace(batch) for batch in self._batches.values()])
+            return Ledger(kept, batches, tuple(self._requests))
+
+    def batch(self, entry: BatchEntry) -> None:
+        """Enter a batch that was created."""
+        with self._lock:
+            self._batches[entry.number] = entry
+
+    def batch_ended(self, number: int, outcome: str, at: float, paid_lines: int) -> None:
+        """Enter a batch's end."""
+        with self._lock:
+            if (entry := self._batches.get(number)) is not None:
+                entry.outcome, entry.ended_at, entry.paid_lines = outcome, at, paid_lines
+
+    def batch_request(self, method: str, path: str, status: int) -> None:
+        """Enter a request of a batch API."""
+        with self._lock:
+            self._requests.append(BatchRequest(len(self._requests) + 1, method, path, status, time.time()))
 
     def summary(self) -> dict[str, Any]:
         """Running sums; the same keys as `Ledger.summary`."""
@@ -297,6 +365,8 @@ class Recorder:
         """Forget finished calls; the file keeps them, and calls in flight stay."""
         with self._lock:
             self._tally = Tally()
+            self._batches.clear()
+            self._requests.clear()
             self._calls = list(self._open.values()) if self._keep else []
             for call in self._open.values():
                 self._tally.opened(call)

@@ -25,6 +25,7 @@ _ERRORS: dict[str, tuple[str, str | None, str | None]] = {
     "authentication": ("invalid_request_error", "invalid_api_key", None),
     "forbidden": ("invalid_request_error", "unsupported_country_region_territory", None),
     "model_not_found": ("invalid_request_error", "model_not_found", None),
+    "not_found": ("invalid_request_error", None, None),
     "unknown_url": ("invalid_request_error", "unknown_url", None),
     "schema": ("invalid_request_error", None, "response_format"),
     "context_length": ("invalid_request_error", "context_length_exceeded", "messages"),

@@ -21,6 +21,7 @@ import orjson
 
 from inlay.errors import InlayError, SpecError
 from inlay.testing.ledger import Ledger
+from inlay.testing.routes import endpoints_at
 from inlay.testing.settings import SimulatorSpec
 
 _STOP_S = 10.0
@@ -106,9 +107,14 @@ class SimulatorProcess:
         self._last_words()
 
     @property
+    def endpoints(self) -> dict[str, str]:
+        """What to declare as the endpoint, by provider; as a `Simulator` says it."""
+        return endpoints_at(self.endpoint)
+
+    @property
     def ledger(self) -> Ledger:
         """The child's books as they stand. Read them before it stops, or from `ledger_file` afterwards."""
-        return Ledger.read(self._ask("GET", "/ledger"))
+        return Ledger.read(self._ask("GET", "/ledger")).with_batches(self._ask("GET", "/ledger/batches"))
 
     def summary(self) -> dict[str, Any]:
         """Running sums over all calls; the keys of `Ledger.summary`."""

@@ -8,7 +8,6 @@ becomes of its connection.
 
 from __future__ import annotations
 
-import math
 import random
 import re
 import time
@@ -20,12 +19,14 @@ from typing import Any, TypeAlias
 import orjson
 
 from inlay.testing.answers import SchemaUnusable, answer_by_schema, mix, quote
+from inlay.testing.batches import BatchDesk, Line, LineResult
 from inlay.testing.faults import FAULTS, context_failure
 from inlay.testing.ledger import Call, Recorder, sha256_of
 from inlay.testing.limits import Limits
 from inlay.testing.meaning import may_be_absent, meant, without_absent
+from inlay.testing.packed import answer_packed, packed_part
 from inlay.testing.prompt_cache import PromptCache
-from inlay.testing.settings import FaultRule, LatencySpec, SimulatorSpec, cost_nusd
+from inlay.testing.settings import FaultRule, SimulatorSpec, cost_nusd
 from inlay.testing.sigv4 import is_signed, signature_problem
 from inlay.testing.wire import Arrival, Draft, Failure, Rejected, SimRequest, Wire, tokens_of
 
@@ -74,6 +75,7 @@ class Service:
         self._tries: dict[str, int] = {}
         self._system_sha: dict[str, str] = {}
         self._cache = PromptCache()
+        self.desk = BatchDesk(self)
         self._first_s: float | None = None
         self.configure(spec)
 
@@ -88,7 +90,7 @@ class Service:
         else:
             self._limits = Limits(spec, now)
         self._random = random.Random(spec.seed)  # noqa: S311 - latencies, not secrets
-        self._latency = latency_of(spec.latency, self._random)
+        self._latency = spec.latency.drawn_from(self._random)
         self._rules = [
             _Rule(rule, None if rule.record is None else re.compile(rule.record), mix(spec.seed, index + 1))
             for index, rule in enumerate(spec.faults)
@@ -105,6 +107,7 @@ class Service:
         self.recorder.clear()
         self._tries.clear()
         self._cache.clear()
+        self.desk.clear()
         self._first_s = None
         if not self.in_flight:
             self.number = 0  # else count on: a number names one call
@@ -156,6 +159,46 @@ class Service:
         if outcome == "answered" or self.spec.bill_abandoned:
             book(call, exchange.bill)
         self.recorder.closed(call)
+
+    # one line of a batch
+
+    def line(self, wire: Wire, parsed: Any, *, batch: str, line: Line) -> LineResult:
+        """Answer one line of a batch as a live call would be answered, without limits, and book it at its discount."""
+        now = time.monotonic()
+        if self._first_s is None:
+            self._first_s = now
+        self.number += 1
+        draft = Draft(SimRequest(number=self.number, model="", system="", user=""))
+        try:
+            use = self._understood(wire, parsed, draft)
+            if draft.failure is None:
+                self._answer_it(draft, use, now, mode="batch")
+        except Rejected as rejected:
+            draft.failure = rejected.failure
+        if draft.delivery != "whole" and draft.failure is None:
+            # A line has no connection that could break: it failed inside.
+            draft.failure = Failure(500, "server_error", "The server had an error while processing your request.")
+        call = self._entry(wire, draft, now)
+        call.mode, call.batch, call.custom_id, call.concurrency = "batch", batch, line.custom_id, 0
+        body = self.rendered(wire, draft, created=int(call.arrived_at))
+        self.recorder.opened(call)
+        if draft.status == 200:
+            book(call, self.bill_of(draft, share=self.spec.batch_discount))
+        call.outcome, call.status = "answered", draft.status
+        call.ended_at, call.ended_s = time.time(), time.monotonic()
+        self.recorder.closed(call)
+        return LineResult(line, draft.status, body, call.number)
+
+    def weight(self, wire: Wire, parsed: Any) -> int:
+        """The prompt tokens of a line; 0 where it cannot be read."""
+        draft = Draft(SimRequest(number=0, model="", system="", user=""))
+        try:
+            self._understood(wire, parsed, draft)
+        except Rejected:
+            return 0
+        return draft.prompt_tokens
+
+    # what both have in common
 
     def _take_up(self, wire: Wire, arrival: Arrival, draft: Draft, now: float) -> None:
         if (refused := self.refused(arrival, wire)) is not None:
@@ -211,11 +254,11 @@ class Service:
             raise Rejected(context_failure(spec.context_tokens, request.prompt_tokens))
         return use
 
-    def _answer_it(self, draft: Draft, use: _SchemaUse | None, now: float) -> None:
+    def _answer_it(self, draft: Draft, use: _SchemaUse | None, now: float, mode: str = "live") -> None:
         request = draft.request
         request.tries = self._tries[request.user_sha256] = self._tries.get(request.user_sha256, 0) + 1
         self._say(draft, use)
-        self._spoil(draft, now)
+        self._spoil(draft, now, mode)
 
     def _say(self, draft: Draft, use: _SchemaUse | None) -> None:
         """Fill in what the model says, cut at `max_completion_tokens`, and count its tokens."""
@@ -258,13 +301,14 @@ class Service:
         draft.completion_tokens = tokens if cap is None else min(tokens, cap)
         draft.reasoning_tokens = min(self.spec.reasoning_tokens, draft.completion_tokens)
 
-    def _spoil(self, draft: Draft, now: float) -> None:
+    def _spoil(self, draft: Draft, now: float, mode: str) -> None:
         request = draft.request
         elapsed = now - (self._first_s or now)
         for entry in self._rules:
             rule = entry.rule
             if (
-                (rule.first_tries is not None and request.tries > rule.first_tries)
+                (rule.mode is not None and rule.mode != mode)
+                or (rule.first_tries is not None and request.tries > rule.first_tries)
                 or (rule.calls and request.number not in rule.calls)
                 or (rule.window is not None and not rule.window[0] <= elapsed < rule.window[1])
                 or (entry.record is not None and not entry.record.search(request.user))
@@ -328,7 +372,11 @@ class Service:
             chars = len(orjson.dumps(schema).decode())
             given = request.schema
             finish = (lambda value: without_absent(value, given)) if may_be_absent(given) else None
-            answer = answer_by_schema(schema, null_share=self.spec.null_share, finish=finish)
+            part = packed_part(schema)
+            if part is None:
+                answer = answer_by_schema(schema, null_share=self.spec.null_share, finish=finish)
+            else:
+                answer = answer_packed(part, null_share=self.spec.null_share, finish=finish)
             use = _SchemaUse(chars, problem, answer)
             if len(self._schemas) >= 1_000:
                 self._schemas.clear()  # a client with a schema of its own for each call must not fill the memory
@@ -359,19 +407,6 @@ def _content(answer: Mapping[str, Any] | str) -> str:
     if isinstance(answer, str):
         return answer
     return orjson.dumps(dict(answer)).decode()
-
-
-def latency_of(spec: LatencySpec, source: random.Random) -> Callable[[int], float]:
-    """Completion tokens to seconds, drawn from `source`."""
-    a, b = spec.a, spec.b
-    if spec.kind == "uniform":
-        return lambda tokens: source.uniform(a, b)
-    if spec.kind == "lognormal":
-        median = math.log(a) if a > 0 else -math.inf
-        return lambda tokens: math.exp(source.normalvariate(median, b)) if a > 0 else 0.0
-    if spec.kind == "tokens":
-        return lambda tokens: a + b * tokens
-    return lambda tokens: a
 
 
 def _limited_alike(old: SimulatorSpec, new: SimulatorSpec) -> bool:

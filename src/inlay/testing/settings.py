@@ -8,13 +8,17 @@ apart from the keys, and what is wrong in it is a SpecError that names the setti
 from __future__ import annotations
 
 import difflib
+import math
+import random
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from inlay.errors import SpecError
+from inlay.testing.batch_faults import BatchFaultRule
 from inlay.testing.faults import FAULTS
 
 LyingHeaders = Literal["zero", "negative", "day", "text", "past_date", "missing", "remaining_negative", "rotate"]
@@ -55,6 +59,18 @@ class LatencySpec(_Frozen):
         except ValueError:
             raise ValueError(f"{value!r} is not a latency; write 0.2 or uniform:0.1,0.4") from None
         return {"kind": kind or "fixed", "a": figures[0], "b": figures[-1] if wanted == 2 else 0.0}
+
+    def drawn_from(self, source: random.Random) -> Callable[[int], float]:
+        """Completion tokens to seconds, drawn from `source`."""
+        a, b = self.a, self.b
+        if self.kind == "uniform":
+            return lambda tokens: source.uniform(a, b)
+        if self.kind == "lognormal":
+            median = math.log(a) if a > 0 else -math.inf
+            return lambda tokens: math.exp(source.normalvariate(median, b)) if a > 0 else 0.0
+        if self.kind == "tokens":
+            return lambda tokens: a + b * tokens
+        return lambda tokens: a
 
 
 class Price(_Frozen):
@@ -98,7 +114,8 @@ class FaultRule(_Frozen):
     `share` is a probability for each call (drawn from the seed, the message and its try, so the order of arrival does
     not matter); `calls` are call numbers from 1; `record` is a regular expression searched in the user message;
     `first_tries` hits the first N admitted tries of each message; `window` is (from, until) in seconds since the first
-    call. Of several rules the first that holds strikes. `retry_after_s` is what a 429 or 503 then says.
+    call; `mode` is live or batch, for lines of one kind alone. Of several rules the first that holds strikes.
+    `retry_after_s` is what a 429 or 503 then says.
     """
 
     fault: str
@@ -107,6 +124,7 @@ class FaultRule(_Frozen):
     record: str | None = None
     first_tries: int | None = Field(default=None, ge=1)
     window: tuple[float, float] | None = None
+    mode: Literal["live", "batch"] | None = None
     retry_after_s: float = Field(default=1.0, ge=0)
 
     @field_validator("fault")
@@ -135,6 +153,11 @@ class SimulatorSpec(_Frozen):
     searched in the user message, to the answer; the first that is found answers, the schema otherwise.
     `prompt_cache` bills a repeated beginning of 1,024 tokens or more (system, then user) as cached: in steps of 128
     where the wire caches by itself, up to the client's marks where it wants marks.
+    Batches: `batch_polls` polls find one unfinished and the next finds it ended; `batch_seconds` is how long one takes;
+    with `release_batches` false none ends. A line costs `batch_discount` of its live price. One that expires or is
+    cancelled has `batch_done_share` of its lines done. `batch_enqueued_tokens` is an account's quota,
+    `batch_minimum_lines` what Bedrock takes at least; its jobs use the store
+    at `s3_endpoint`, or else the simulator's own.
     `aws_keys` maps access keys to secret keys: signatures are then verified.
     """
 
@@ -157,6 +180,15 @@ class SimulatorSpec(_Frozen):
     prices: dict[str, Price] = Field(default_factory=lambda: {"*": Price()})
     prompt_cache: bool = False
     bill_abandoned: bool = True
+    batch_faults: tuple[BatchFaultRule, ...] = ()
+    batch_polls: int = Field(default=0, ge=0)
+    batch_seconds: float = Field(default=0.0, ge=0)
+    release_batches: bool = True
+    batch_discount: float = Field(default=0.5, ge=0, le=1)
+    batch_done_share: float = Field(default=0.5, ge=0, le=1)
+    batch_enqueued_tokens: int | None = Field(default=None, ge=1)
+    batch_minimum_lines: int = Field(default=1, ge=1)
+    s3_endpoint: str | None = None
     api_keys: frozenset[SecretStr] | None = None
     aws_keys: dict[str, SecretStr] | None = None
     models: tuple[str, ...] | None = None

@@ -28,6 +28,12 @@ def is_signed(headers: Mapping[str, str]) -> bool:
     return headers.get("authorization", "").startswith(ALGORITHM)
 
 
+def access_key(headers: Mapping[str, str]) -> str:
+    """The access key that a signature names, or an empty text."""
+    found = re.search(r"Credential=([^/,\s]+)/", headers.get("authorization", ""))
+    return found[1] if found else ""
+
+
 def signature_problem(arrival: Arrival, keys: Mapping[str, str] | None) -> Failure | None:
     """What is wrong with a request's signature. `keys` are secret keys by access key; without any the form is held."""
     headers = arrival.headers

@@ -23,13 +23,14 @@ import orjson
 
 from inlay.errors import InlayError, SpecError
 from inlay.testing.ledger import Ledger
-from inlay.testing.routes import ENDPOINTS
+from inlay.testing.remote import Remote
+from inlay.testing.routes import endpoints_at
 from inlay.testing.service import Answer, Service
 from inlay.testing.settings import SimulatorSpec
-from inlay.testing.wire import Arrival
+from inlay.testing.wire import Arrival, Reply
 
 if TYPE_CHECKING:
-    from inlay.testing.connection import Connection, Reply
+    from inlay.testing.connection import Connection
 
 T = TypeVar("T")
 _START_S = 10.0
@@ -40,6 +41,7 @@ class Server:
 
     def __init__(self, service: Service, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.service = service
+        self._remote = Remote(service)
         self._host = host
         self._port = port
         self._server: asyncio.Server | None = None
@@ -87,11 +89,9 @@ class Server:
         self.service.recorder.close()
 
     def _other(self, arrival: Arrival) -> Reply | None:
-        """What is no call: the books, the settings, the list of models."""
-        from inlay.testing.connection import Reply
-
+        """What is no call: the books, the settings, the list of models, and the batch APIs."""
         found = self._admin(f"{arrival.method} {arrival.path}", arrival.query, arrival.body)
-        return None if found is None else Reply(*found)
+        return self._remote.reply(arrival) if found is None else Reply(*found)
 
     def _admin(self, route: str, query: str, body: bytes) -> tuple[int, bytes] | None:
         service = self.service
@@ -102,6 +102,8 @@ class Server:
             return 200, service.recorder.snapshot(since=int(since)).to_jsonl()
         if route == "GET /ledger/summary":
             return 200, orjson.dumps(service.recorder.summary())
+        if route == "GET /ledger/batches":
+            return 200, service.recorder.snapshot().batches_json()
         if route == "GET /control":
             return 200, orjson.dumps(service.spec.to_json())
         if route == "POST /control":
@@ -257,12 +259,6 @@ class Simulator:
         started.set_result(endpoint)
         await self._stopping.wait()
         await server.stop()
-
-
-def endpoints_at(endpoint: str) -> dict[str, str]:
-    """The endpoints of every provider on the simulator whose own endpoint is this one."""
-    origin = endpoint.removesuffix("/v1")
-    return {name: origin + path for name, path in ENDPOINTS.items()}
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

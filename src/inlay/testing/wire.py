@@ -118,6 +118,26 @@ class Draft:
             return None
 
 
+@dataclass(slots=True)
+class Reply:
+    """A reply that is no model's answer. `delivery` may break it: whole, never, reset or reset_mid_body.
+
+    With `bodiless` only the body's length is told, as HEAD wants it.
+    """
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    delivery: Delivery = "whole"
+    bodiless: bool = False
+
+    def head(self) -> bytes:
+        """Its header lines."""
+        lines = [f"{name}: {value}\r\n" for name, value in (("content-type", self.content_type), *self.headers)]
+        return "".join(lines).encode("latin-1", "replace")
+
+
 class Wire(Protocol):
     """The server side of one provider's wire. Pure: no I/O, no clock."""
 
