@@ -69,6 +69,7 @@ class PassWork:
         self.compiled = compiled
         self.ref = ref
         self.model = model
+        self.abilities = abilities(model.provider, model.name, compiled.spec.abilities)
         self.price = price
         self.rule = rule
         self.answer_recipe_id = ref.recipe_id if answer_recipe_id is None else answer_recipe_id

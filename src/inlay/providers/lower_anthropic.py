@@ -53,6 +53,11 @@ def lower_anthropic(schema: Mapping[str, Any]) -> dict[str, Any]:
     left = [entry for entry in _nullable(lowered, 0) if "$ref" not in entry[0]["properties"][entry[1]]]
     left.reverse()
     left.sort(key=lambda entry: entry[2])
+    wrappers = {
+        id(part): name
+        for name, part in lowered["properties"].items()
+        if {"confidence", "evidence"} & set(part.get("properties") or ())
+    }
     for count, (owner, name, _) in enumerate(left):
         if over <= 0:
             break
@@ -65,7 +70,10 @@ def lower_anthropic(schema: Mapping[str, Any]) -> dict[str, Any]:
             )
         before = _unions(owner["properties"][name])
         owner["properties"][name] = _without_null(owner["properties"][name])
-        owner["required"] = [other for other in owner["required"] if other != name]
+        if name == "value" and id(owner) in wrappers:  # a value beside its confidence or quote: all of it is left out
+            _leave_out(lowered, wrappers[id(owner)])
+        else:
+            _leave_out(owner, name)
         over -= before - _unions(owner["properties"][name])
     if over > 0:
         raise TooComplex(
@@ -75,6 +83,10 @@ def lower_anthropic(schema: Mapping[str, Any]) -> dict[str, Any]:
             remedy="split the fields over several passes",
         )
     return lowered
+
+
+def _leave_out(owner: dict[str, Any], name: str) -> None:
+    owner["required"] = [other for other in owner["required"] if other != name]
 
 
 def _with_patterns_in_words(schema: Any) -> Any:
