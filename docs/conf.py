@@ -55,6 +55,8 @@ CONTENTS = (
             "providers/azure",
             "providers/anthropic",
             "providers/bedrock",
+            "providers/anthropic",
+            "providers/bedrock",
             "providers/compatible",
         ),
     ),
