@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command(context_settings=options.CONTEXT)
 @click.argument("declaration", default=None, required=False, shell_complete=completing.declarations)
 @click.option("--probe", is_flag=True, help="Ask each model of the declaration once; says first what that costs.")
-@click.option("--yes", "-y", is_flag=True, help="Probe without asking first.")
+@click.option("--yes", is_flag=True, help="Probe without asking first.")
 @options.as_json
 @click.pass_context
 def doctor(ctx: click.Context, declaration: str | None, probe: bool, yes: bool, as_json: bool) -> None:

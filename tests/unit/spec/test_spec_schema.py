@@ -117,7 +117,12 @@ EVERYTHING: dict[str, Any] = {
                 "kind": {"values": ["x", 7], "original": "kind", "default": "other"},
             },
         },
-        {"name": "grade", "prompt": "{{ text }}", "fields": {"g": "integer"}, "models": ["small", "near-by-2"]}
+        {
+            "name": "grade",
+            "prompt": "{{ text }}",
+            "fields": {"g": {"type": "integer", "confidence": True}},
+            "models": ["small", "near-by-2"],
+        }
         | {"escalate_below": 0.6, "fuse": "never", "pack": "auto", "untrusted": True},
         {"name": "judge", "prompt": "{{ passes.read.mood }}", "fields": {"ok": "boolean"}},
     ],
