@@ -88,7 +88,9 @@ def test_kills_at_every_step_of_a_batch(scene: BatchScene, sim: Simulator, point
         assert len(sim.ledger) == again
 
 
-@pytest.mark.parametrize("fault", ["create_500_after", "create_timeout_after", "create_reset_after", "create_cut_after"])
+@pytest.mark.parametrize(
+    "fault", ["create_500_after", "create_timeout_after", "create_reset_after", "create_cut_after"]
+)
 def test_an_order_whose_answer_is_lost_is_found_and_never_sent_again(
     scene: BatchScene, sim: Simulator, fault: str
 ) -> None:
@@ -99,9 +101,7 @@ def test_an_order_whose_answer_is_lost_is_found_and_never_sent_again(
         if turn % 2:
             rules.append({"fault": "list_hidden", "times": 3, "numbers": [known + 1]})
         sim.control(batch_faults=rules)
-        scene.declare(
-            passes=[scene.one_pass(f"read{turn}", f"Read {turn}: {{{{ text }}}}")], limits={"timeout_s": 1.0}
-        )
+        scene.declare(passes=[scene.one_pass(f"read{turn}", f"Read {turn}: {{{{ text }}}}")], limits={"timeout_s": 1.0})
         report = scene.run()
         assert report.exit_code == 0
         assert len(sim.ledger.batches) == known + 1

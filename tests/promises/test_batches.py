@@ -230,9 +230,7 @@ def test_chunks_keep_to_the_sizes_that_are_declared(scene: BatchScene, sim: Simu
     sizes = sorted(len(batch.custom_ids) for batch in sim.ledger.batches)
     assert sizes == [2, 7, 7, 7, 7]
     scene.paid_once()
-    scene.declare(
-        passes=[scene.one_pass("more", "More: {{ text }}")], batch={"poll_s": 0.05, "megabytes": 0.008}
-    )
+    scene.declare(passes=[scene.one_pass("more", "More: {{ text }}")], batch={"poll_s": 0.05, "megabytes": 0.008})
     known = len(sim.ledger.batches)
     assert scene.run().exit_code == 0
     assert len(sim.ledger.batches) - known > 3

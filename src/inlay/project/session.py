@@ -147,11 +147,14 @@ class Session:
 
     def into_batches(self, passes: Iterable[int]) -> None:
         """From here on the calls of these passes go into batches, at the price of a batch."""
-        self.batched = frozenset(passes)
-        for index in self.batched:
+        chosen = frozenset(passes)
+        for index in self.batched - chosen:
+            self.steps[index] = tuple(replace(s, price=s.live_price, live_price=None) for s in self.steps[index])
+        for index in chosen - self.batched:
             self.steps[index] = tuple(
                 replace(step, price=batch_price(step.price), live_price=step.price) for step in self.steps[index]
             )
+        self.batched = chosen
 
     def close(self) -> None:
         """Close the store. Idempotent."""
