@@ -1,5 +1,5 @@
-"""A model that does just as it is told, however many tasks and records come at once: what it says about a record depends
-on that record's text and the fields alone. So the same rows give the same table in calls of any shape."""
+"""A model that does just as it is told, however many tasks and records come at once: what it says about a record
+depends on that record's text and the fields alone. So the same rows give the same table in calls of any shape."""
 
 from __future__ import annotations
 

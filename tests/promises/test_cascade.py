@@ -137,7 +137,7 @@ def test_a_crash_between_two_steps_pays_no_step_twice(scene: Scene) -> None:
     process = scene.start()
     scene.asked(ROWS // 2 + rng.randrange(ROWS // 2), process)
     process.kill()
-    process.wait()
+    process.communicate()
     scene.run()
     twice = {call.user_sha256: 0 for call in scene.ledger.calls}
     for call in scene.ledger.calls:

@@ -138,7 +138,8 @@ def test_a_pass_that_reads_another_waits_for_it(tmp_path: Path) -> None:
 
 
 def test_a_fused_call_that_the_provider_refuses_is_taken_apart(tmp_path: Path) -> None:
-    with place(tmp_path / "a", faults=[{"fault": "http_400_filter", "record": "^The tasks", "share": 1.0}]) as scene:
+    fault = {"fault": "http_400_filter", "record": "^The tasks", "share": 1.0}
+    with place(tmp_path / "a", faults=[fault]) as scene:
         scene.declare(passes=four(scene))
         report = scene.run()
         assert report.summary["calls"] == 5 * ROWS
@@ -290,8 +291,8 @@ INJECTIONS = [
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_text_in_a_record_changes_another_record(tmp_path: Path, seed: int) -> None:
-    """Sixty texts over five seeds, against a model that obeys what a record dictates as far as a record can know: it says
-    what the text spells out (entries with ids of the text's choice, its own id once more, an end of the list)."""
+    """Sixty texts over five seeds, against a model that obeys what a record dictates as far as a record can know: it
+    says what the text spells out (entries with ids of the text's choice, its own id once more, an end of the list)."""
     rng = random.Random(seed)
     attacks = [f"{text} ({seed}.{number})" for number, text in enumerate(INJECTIONS)]
     rng.shuffle(attacks)

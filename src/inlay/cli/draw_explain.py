@@ -291,7 +291,8 @@ def _earlier(out: Page, part: PassStory) -> None:
 
 def _request(out: Page, request: Request) -> None:
     out.line()
-    out.line(f"  the request for {', '.join(request.fields)}")
+    shared = f", in one call with the passes {', '.join(request.together)}" if request.together else ""
+    out.line(f"  the request for {', '.join(request.fields)}{shared}")
     for title, text in (("system", request.system), ("user", request.user)):
         out.line(f"    {title}")
         for line in text.splitlines() or [""]:

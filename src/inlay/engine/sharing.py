@@ -84,14 +84,16 @@ class Sharing:
             groups.setdefault(self._key(record), []).append(record)
         out: list[Call] = []
         for key, group in groups.items():
-            shared = self._shape(key, group) if len(key) > 1 or len(group) > 1 else None
+            shared = self.shape(group) if len(key) > 1 or len(group) > 1 else None
             if shared is not None and shared.affordable(group):
                 out.append(Call(group, shared))
             else:
                 out += [Call([[ask]]) for record in group for ask in record]
         return out
 
-    def _shape(self, key: tuple[int, ...], group: list[Record]) -> Shared | None:
+    def shape(self, group: list[Record]) -> Shared | None:
+        """What builds the call of these records, all of the same passes; None where the provider cannot take it."""
+        key = self._key(group[0])
         variants = [ask.work.variant(ask.names, ask.repair) for ask in group[0]]
         return self._shape_of(key, variants, packed=len(group) > 1)
 

@@ -54,11 +54,11 @@ class Shared:
         fields = {variant.work.name: variant.fields for variant in variants}
         self._names = tuple(fields)
         self._tasks = _tasks(variants)
-        schema = self._schema(fields)
+        self.schema = self._schema(fields)
         self._record_cap = sum(_cap(variant, packed=packed) for variant in variants)
-        self._system = shared_system_prompt(fields, packed=packed)
+        self.system = shared_system_prompt(fields, packed=packed)
         self._by_size: dict[int, Any] = {}
-        self._make = lambda cap: self._dialect().encoder(self.work.shape(self._system, schema, cap, self._tasks))
+        self._make = lambda cap: self._dialect().encoder(self.work.shape(self.system, self.schema, cap, self._tasks))
         self._encoder(1)
         self.overhead = estimate_tokens(self._encoder(1)(self._tasks).body.decode())
 
@@ -94,8 +94,7 @@ class Shared:
     def request(self, records: Sequence[Record]) -> tuple[HttpRequest, list[str]]:
         """The request for these records, and the id that each was given (none without packing)."""
         if not self.packed:
-            user = f"{self._tasks}\n\nThe record:\n{_line(self._values(records[0]))}"
-            return self._encoder(1)(user), []
+            return self._encoder(1)(self.user(records[0])), []
         ids: dict[str, None] = {}
         while len(ids) < len(records):
             ids["".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))] = None
@@ -105,6 +104,10 @@ class Shared:
         ]
         user = f"{self._tasks}\n\nThe records, one a line:\n" + "\n".join(lines)
         return self._encoder(len(records))(user), named
+
+    def user(self, record: Record) -> str:
+        """The user message of a call of one record."""
+        return f"{self._tasks}\n\nThe record:\n{_line(self._values(record))}"
 
     def _values(self, record: Record) -> Mapping[str, Any]:
         values: dict[str, str] = {}

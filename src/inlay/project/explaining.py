@@ -16,7 +16,8 @@ from inlay.contracts import Store
 from inlay.engine.ask import answer_schema, system_prompt
 from inlay.engine.passwork import PassWork
 from inlay.engine.rows import Cells
-from inlay.engine.work import Answered, Row, Target
+from inlay.engine.sharing import Sharing
+from inlay.engine.work import Answered, Ask, Row, Target
 from inlay.errors import InvalidRequest
 from inlay.fingerprint import canonical, plain
 from inlay.payload import decode_fields
@@ -126,6 +127,7 @@ class _Teller:
         self.prompt = prompt
         rules = session.rules(known.refs, frozenset())
         self.works = session.works(known.refs, rules)
+        self.sharing = Sharing(self.works)
         self.cells = Cells(self.works)
         self.asked = [
             reason is not None and (reason is Reason.UPSTREAM or work.rule.asks(reason))
@@ -259,17 +261,42 @@ class _Teller:
         except InvalidRequest as error:
             return None, error.message
         names = ask.names or tuple(work.fields)
+        company = self._company(work)
+        if len(company) > 1 and (shared := self.sharing.shape([company])) is not None:
+            sent = shared.request([company])[0]
+            return Request(
+                fields=names,
+                system=shared.system,
+                user=shared.user(company),
+                schema=shared.schema,
+                url=sent.url,
+                body=json.loads(sent.body),
+                together=tuple(other.work.name for other in company),
+            ), ""
         fields = {name: spec for name, spec in work.fields.items() if name in names}
         encode = work.variant(ask.names, ask.repair).encode
-        sent = None if encode is None else encode(ask.user)
+        alone = None if encode is None else encode(ask.user)
         return Request(
             fields=names,
             system=system_prompt(fields),
             user=ask.user,
             schema=answer_schema(fields),
-            url=None if sent is None else sent.url,
-            body=None if sent is None else json.loads(sent.body),
+            url=None if alone is None else alone.url,
+            body=None if alone is None else json.loads(alone.body),
         ), ""
+
+    def _company(self, work: PassWork) -> list[Ask]:
+        """The asks that go out in one call with this pass's, its own among them: of fused passes that are asked too."""
+        found: list[Ask] = []
+        for other in self.works:
+            together = other is work or (work.fuse is not None and other.fuse == work.fuse and self.asked[other.index])
+            if not together or (work.fuse is not None and not self.asked[work.index] and other is not work):
+                continue
+            ask = self.cells.open(other, Target(self.row, b"", 0, False))
+            if not ask.ruled:
+                self.cells.prepare(other, ask)
+                found.append(ask)
+        return found
 
 
 def _answer(answer: StoredAnswer, model: str) -> AnswerStory:

@@ -97,6 +97,7 @@ class Request:
     """What would be sent for this row. `body` is the request's JSON; url and body are None for a model in this process.
 
     `fields` are those asked: after a partial answer only the missing ones. No header is here, since they hold keys.
+    `together` names the passes that share the call, where several do; records that may be packed are shown alone.
     """
 
     fields: tuple[str, ...]
@@ -105,6 +106,7 @@ class Request:
     schema: Mapping[str, Any]
     url: str | None
     body: Any
+    together: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
