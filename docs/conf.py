@@ -45,7 +45,18 @@ CONTENTS = (
     ("Start", ("quickstart", "concepts")),
     (
         "Use",
-        ("declaration", "fields", "running", "cost", "fewer-tokens", "rules-and-corrections", "python", "providers"),
+        ("declaration", "fields", "running", "cost", "fewer-tokens", "rules-and-corrections", "python"),
+    ),
+    (
+        "Providers",
+        (
+            "providers/index",
+            "providers/openai",
+            "providers/azure",
+            "providers/anthropic",
+            "providers/bedrock",
+            "providers/compatible",
+        ),
     ),
     (
         "Recipes",

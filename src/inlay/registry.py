@@ -76,9 +76,10 @@ providers = Registry(
         "openai": "inlay.providers.openai_chat:OpenAIChat",
         "compatible": "inlay.providers.compatible:CompatibleChat",
         "azure": "inlay.providers.azure:AzureChat",
+        "anthropic": "inlay.providers.anthropic:AnthropicMessages",
+        "bedrock": "inlay.providers.bedrock:BedrockConverse",
         "lexical": "inlay.providers.lexical:Lexical",
     },
-    planned=("anthropic", "bedrock"),
 )
 
 stores = Registry(

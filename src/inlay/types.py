@@ -108,13 +108,37 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a model can do, as far as a request depends on it; the defaults suit a model that nothing is known of.
+
+    `structured` are the ways to ask for an answer of a given shape, best first: "json_schema" (the provider holds the
+    model to it), "forced_tool" (the answer comes as the input of a tool), "prompt" (the schema stands in the system
+    message). `thinking`: "none", "asked" (off unless asked for), "default" (on, and can be switched off),
+    "between_tools" (on, and that word is what switches it off), "always". `efforts` empty: any word goes.
+    `cache_marks`: the prompt cache wants marks, and keeps nothing below `cache_min_tokens`. `as_of` is the day of
+    these facts, "" for the defaults.
+    """
+
+    structured: tuple[str, ...] = ("json_schema", "prompt")
+    temperature: bool = True
+    thinking: str = "none"
+    efforts: tuple[str, ...] = ()
+    cache_marks: bool = False
+    cache_min_tokens: int = 1024
+    cache_ttls: tuple[str, ...] = ()
+    batch: bool = True
+    max_output_tokens: int | None = None
+    as_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CallShape:
     """What every call of one pass has in common; a dialect turns it once into the constant bytes of its requests.
 
     `schema` is a JSON Schema in the widest subset; the dialect lowers it to what its provider accepts.
     `temperature` is sent only when it is not None. `options` are the declaration's extra body keys. Every user message
     begins with `user_prefix` (maybe empty): with `system` and the schema it is what a provider can cache. `cache` says
-    whether marks for the provider's prompt cache are worth their price.
+    whether marks for the provider's prompt cache are worth their price. `abilities` are the model's.
     """
 
     model: str
@@ -126,6 +150,7 @@ class CallShape:
     options: Mapping[str, Any] = field(default_factory=dict)
     user_prefix: str = ""
     cache: bool = True
+    abilities: Abilities = field(default_factory=Abilities)
 
 
 @dataclass(frozen=True, slots=True)

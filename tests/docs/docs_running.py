@@ -31,6 +31,7 @@ WIDTH = 96
 # What the folder is called in pages, and the servers that pages name.
 HOME = "/home/you/reviews"
 SERVERS = ("http://127.0.0.1:8000/v1", "http://127.0.0.1:11434/v1")
+AZURE = "https://my-resource.openai.azure.com"
 # What the simulated model knows of labels.
 KNOWN = {
     "positive": "lovely, spotless, excellent, 静か, 美味しい",
@@ -118,7 +119,7 @@ class Pages:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("OPENAI", "INLAY", "PYTHON", "PYTEST", "COV"))
+            if not name.startswith(("OPENAI", "AZURE", "INLAY", "PYTHON", "PYTEST", "COV"))
             and name not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "TERM")
         }
         env = {
@@ -270,6 +271,7 @@ class Pages:
         """A page's text with the servers it names where they are in this test."""
         for server in SERVERS:
             text = text.replace(server, self._simulator.endpoint)
+        text = text.replace(AZURE, self._simulator.endpoint.removesuffix("/v1"))
         return text.replace(HOME, str(self.folder))
 
     def _there(self, text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import inlay
-from inlay.errors import AuthenticationFailed, ModelNotFound
+from inlay.errors import AuthenticationFailed, ModelNotFound, ProviderUnusable
 from inlay.project import probes
 from inlay.providers.compatible import FORMS, CompatibleChat
 from inlay.providers.models import ResolvedModel, resolve
@@ -156,6 +156,7 @@ def test_a_refused_first_call_makes_the_run_learn_and_every_row_is_answered(
         assert "refused the first call" in note
         assert f"asked for as {form}" in note
         assert "probes.json" in note
+        assert "tokens, which the ledger does not hold" in note
 
         # The next run knows; a new row is asked in the right form at once.
         server.asked.clear()
@@ -189,6 +190,33 @@ def test_a_server_that_takes_schemas_is_never_probed(tmp_path: Path) -> None:
     assert (report.exit_code, report.notes) == (0, ())
     assert server.asked == [("json_schema", False)] * 3
     assert not (tmp_path / ".inlay" / "probes.json").exists()
+
+
+def test_two_wires_of_one_server_share_a_lane_and_only_chat_is_probed(tmp_path: Path) -> None:
+    class Both(Server):
+        def answer(self, body: dict[str, Any]) -> tuple[int, Any]:
+            if "input" not in body:
+                return super().answer(body)
+            self.asked.append(("responses", body["input"] == QUESTION))
+            return 400, {"error": {"message": "x", "code": "invalid_json_schema", "param": "text.format"}}
+
+    with serving(Both(json_schema=UNKNOWN, json_object="enforces")) as server:
+        file = declare(tmp_path, server)
+        given = json.loads(file.read_text())
+        other = {**given["passes"][0], "name": "other", "wire": "responses", "fields": {"stars_told": "boolean"}}
+        chat = {**given["passes"][0], "prompt": "Tell: {{ id }}"}
+        file.write_text(json.dumps({**given, "passes": [other, chat]}))
+        first = inlay.run(file)
+        assert isinstance(first.stopped, ProviderUnusable)
+        assert server.asked[0] == ("responses", False)
+        assert not any(probing for _, probing in server.asked)
+        server.asked.clear()
+        file.write_text(json.dumps({**given, "passes": [chat, other]}))
+        both = inlay.run(file)
+        assert isinstance(both.stopped, ProviderUnusable)
+        assert ("json_schema", True) in server.asked
+        assert ("responses", True) not in server.asked
+        assert [part["failed"] for part in both.summary["passes"]] == [{}, {}]
 
 
 def test_an_option_that_is_refused_stays_the_runs_error(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from inlay.engine.given import Given
 from inlay.engine.work import Ask
 from inlay.fingerprint import plain
 from inlay.planning.decide import Rule
+from inlay.providers.abilities import abilities, room_for_thinking
 from inlay.providers.models import ResolvedModel
 from inlay.providers.prices import Price, estimate_tokens
 from inlay.spec.compiled import CompiledPass
@@ -68,6 +69,7 @@ class PassWork:
         self.compiled = compiled
         self.ref = ref
         self.model = model
+        self.abilities = abilities(model.provider, model.name, compiled.spec.abilities)
         self.price = price
         self.rule = rule
         self.answer_recipe_id = ref.recipe_id if answer_recipe_id is None else answer_recipe_id
@@ -111,7 +113,8 @@ class PassWork:
 
     def _compile(self, names: tuple[str, ...], widen: int) -> Variant:
         fields = {name: spec for name, spec in self.fields.items() if not names or name in names}
-        cap = self.spec.max_output_tokens or default_max_output_tokens(fields)
+        room = room_for_thinking(self.abilities, self.spec.options)
+        cap = self.spec.max_output_tokens or default_max_output_tokens(fields) + room
         cap = min(max(cap, MOST_OUTPUT_TOKENS), cap * 2**widen)
         shape = self.shape(system_prompt(fields), answer_schema(fields), cap, self.compiled.prompt.head)
         reader = AnswerReader(fields)
@@ -133,6 +136,7 @@ class PassWork:
             temperature=self.spec.temperature,
             options=self.spec.options,
             user_prefix=user_prefix,
+            abilities=self.abilities,
         )
 
     def prepare(self, ask: Ask, values: tuple[Any, ...], upstream: Mapping[str, Mapping[str, Any]]) -> None:

@@ -83,10 +83,13 @@ def _read(path: Path) -> dict[str, Any]:
     return probes if isinstance(probes, dict) else {}
 
 
-def learning(session: Session, model: ResolvedModel, transport: Transport) -> Learning:
-    """The lane's transport, which tells the session what it learns; a verdict that cannot be written down serves this
-    run alone."""
-    dialects: list[Any] = [other.dialect for other in session.models if other.lane == model.lane and has_forms(other)]
+def learning(session: Session, model: ResolvedModel, transport: Transport) -> Transport | Learning:
+    """A lane's transport, as one that learns where the lane has a model with more than one form; it tells the session
+    what it learns. A verdict that cannot be written down serves this run alone."""
+    models = [step.model for steps in session.steps for step in steps]
+    dialects: list[Any] = [other.dialect for other in models if other.lane == model.lane and has_forms(other)]
+    if not dialects:
+        return transport
 
     def learnt(verdict: Verdict) -> None:
         path = session.probes_file
@@ -98,6 +101,9 @@ def learning(session: Session, model: ResolvedModel, transport: Transport) -> Le
             except OSError as error:
                 kept = f"; not remembered, since {path.name} cannot be written: {error.strerror}"
         calls = f"{verdict.calls} short {'question' if verdict.calls == 1 else 'questions'}"
+        if verdict.usage is not None:
+            tokens = verdict.usage.input_tokens + verdict.usage.output_tokens
+            calls += f" ({tokens} tokens, which the ledger does not hold)"
         session.learnt.append(
             f"{model.full_name} refused the first call, so it was asked {calls}: {verdict.sentence}. "
             f"Answers are asked for as {verdict.form}{kept}"
@@ -124,13 +130,14 @@ class Learning:
         self._dialects = dialects
         self._model = model
         self._learnt = learnt
+        self._url = dialects[0].url(model)  # the same model may be asked over another wire too
         self._settled = False
         self._probing = asyncio.Lock()
 
     async def send(self, request: HttpRequest) -> tuple[int, Mapping[str, str], bytes]:
         """One exchange; see Transport.send. May ask three short questions more, once."""
         answer = await self._transport.send(request)
-        if self._settled or not self._refused(answer):
+        if self._settled or request.url != self._url or not self._refused(answer):
             return answer
         async with self._probing:
             if not self._settled:

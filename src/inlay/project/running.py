@@ -27,7 +27,7 @@ from inlay.planning.plan import Plan
 from inlay.planning.planner import PlannedRow, Planner
 from inlay.project.batching import fillings
 from inlay.project.control import Control
-from inlay.project.probes import has_forms, learning
+from inlay.project.probes import learning
 from inlay.project.publishing import publish
 from inlay.project.report import Report
 from inlay.project.session import Session
@@ -312,7 +312,7 @@ def _senders(session: Session) -> dict[str, Any]:
             provider=model.provider,
             signer=model.signer,
         )
-        senders[key] = learning(session, model, transport) if has_forms(model) else transport
+        senders[key] = learning(session, model, transport)
     return senders
 
 

@@ -26,6 +26,7 @@ from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
 from inlay.planning.planner import PlannedPass, Planner, rule_for
 from inlay.project.probes import PROBES_FILE, has_forms, recall
+from inlay.providers.abilities import abilities, check_temperature
 from inlay.providers.models import ResolvedModel, runs_here
 from inlay.providers.models import resolve as resolve_model
 from inlay.providers.prices import Price, estimate_tokens, find_price
@@ -34,7 +35,7 @@ from inlay.spec.compiled import CompiledPass
 from inlay.spec.graph import ordered
 from inlay.spec.load import load
 from inlay.spec.model import Enrichment, PassSpec
-from inlay.spec.problems import Problems, join_key
+from inlay.spec.problems import Problems
 from inlay.spec.resolve import resolve as resolve_spec
 from inlay.tables.files import FileSource
 from inlay.tables.paths import takes
@@ -132,15 +133,9 @@ class Session:
                 region=spec.region,
                 wire=spec.wire,
             )
+            check_temperature(model.full_name, spec.temperature, abilities(model.provider, model.name, spec.abilities))
         except SpecError as error:
-            index = next(number for number, other in enumerate(self.enrichment.passes) if other.name == spec.name)
-            problems = Problems(self.enrichment.file)
-            problems.lines = self.enrichment.lines
-            key = join_key(f"passes[{index}]", at if error.key in (None, "model") else error.key)
-            line = problems.line_of(key)
-            raise SpecError(
-                error.message, file=self.enrichment.file, line=line, key=key, remedy=error.remedy
-            ) from error
+            raise self._located(spec, error, at if error.key in (None, "model") else error.key) from error
         if has_forms(model) and (form := recall(self.probes_file, model)) is not None:
             model.dialect.structured = form  # type: ignore[union-attr]
         return model
@@ -155,6 +150,21 @@ class Session:
                 replace(step, price=batch_price(step.price), live_price=step.price) for step in self.steps[index]
             )
         self.batched = chosen
+
+    def _located(self, spec: PassSpec, error: SpecError, key: str | None) -> SpecError:
+        """A mistake in a pass, with its place in the declaration."""
+        index = next(number for number, other in enumerate(self.enrichment.passes) if other.name == spec.name)
+        problems = Problems(self.enrichment.file)
+        problems.lines = self.enrichment.lines
+        key = f"passes[{index}].{key}" if key else f"passes[{index}]"  # a key that an error names is a path already
+        return SpecError(
+            error.message,
+            file=self.enrichment.file,
+            line=problems.line_of(key),
+            key=key,
+            remedy=error.remedy,
+            problems=error.problems,
+        )
 
     def close(self) -> None:
         """Close the store. Idempotent."""
@@ -325,6 +335,12 @@ class Session:
         self.check()
         index = {spec.name: number for number, spec in enumerate(self.passes)}
         works = self.works(refs, rules)
+        for work in works:
+            try:
+                for step in work.steps():
+                    step.variant()  # what a provider cannot be asked is a mistake of the declaration
+            except SpecError as error:
+                raise self._located(work.spec, error, error.key) from error
         sharing = Sharing(works)
         planned = [
             PlannedPass(
@@ -368,8 +384,8 @@ class Session:
 
     def notes(self) -> list[str]:
         """Sentences a user should read: which model `auto` became and why, and what a run learnt of a server."""
-        why = [step.model.why for steps in self.steps for step in steps if step.model.why]
-        return list(dict.fromkeys([*why, *self.learnt]))
+        whys = [step.model.why for steps in self.steps for step in steps if step.model.why]
+        return list(dict.fromkeys([*whys, *self.learnt]))
 
 
 def _costs(

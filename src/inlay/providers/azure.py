@@ -85,7 +85,8 @@ class _Azure(OpenAIChat):
         if not version and not path.endswith("/v1"):
             version, key = env.get("OPENAI_API_VERSION", ""), "OPENAI_API_VERSION"
         if version and not _VERSION.fullmatch(version):
-            raise SpecError(f"{version[:40]!r} is no api-version", key=key, remedy="write it like 2025-04-01-preview")
+            # Not shown: a key may have been pasted along with it.
+            raise SpecError("this names no api-version", key=key, remedy="write it like 2025-04-01-preview")
         if path.endswith("/v1"):
             base = path
         else:

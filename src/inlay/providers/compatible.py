@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import orjson
 
+from inlay.providers.anthropic import AnthropicMessages
 from inlay.providers.lower import lower_strict
 from inlay.providers.openai_chat import OpenAIChat
 from inlay.providers.openai_responses import OpenAIResponses
@@ -38,6 +39,7 @@ class _Elsewhere:
     wires: ClassVar[Mapping[str, str]] = {
         "chat": "inlay.providers.compatible:CompatibleChat",
         "responses": "inlay.providers.compatible:CompatibleResponses",
+        "messages": "inlay.providers.compatible:CompatibleMessages",
     }
 
 
@@ -102,3 +104,11 @@ class CompatibleChat(_Elsewhere, OpenAIChat):
 
 class CompatibleResponses(_Elsewhere, OpenAIResponses):
     """The Responses wire on any other server that has it, such as vLLM."""
+
+
+class CompatibleMessages(_Elsewhere, AnthropicMessages):
+    """Anthropic's Messages wire on any other server that has it: vLLM, LiteLLM and other gateways."""
+
+    def auth(self, secret: str) -> tuple[tuple[str, str], ...]:
+        """Both headers: some gateways look for Anthropic's own, vLLM for a bearer token."""
+        return (("x-api-key", secret), ("authorization", f"Bearer {secret}"))

@@ -58,6 +58,7 @@ _MONEY = frozenset(
         "payment_required",
     ]
 )
+_SPEND_LIMITS = ("spend_limit_exceeded", "spend_limit_reached")
 _FILTER = frozenset(["content_filter", "content_policy_violation", "responsibleaipolicyviolation", "invalid_prompt"])
 _LONG = frozenset(
     ["context_length_exceeded", "exceed_context_size_error", "string_above_max_length", "request_too_large"]
@@ -91,6 +92,8 @@ _SHAPE_WORDS = re.compile(
     r"response_format|json_?schema|json schema|structured[_ ]outputs?|guided_|grammar|schema is too complex"
     r"|unsupported (?:parameter|value)|unrecognized (?:request )?argument|unknown (?:field|parameter|argument)"
     r"|extra (?:inputs|fields) (?:are )?not permitted|does not support (?:the )?(?:parameter|temperature|response)"
+    # Anthropic and Bedrock, which give no code for it
+    r"|output_?config|tool_?choice|input_?schema|is deprecated for this model|thinking\.type|extraneous key"
 )
 _KEY_WORDS = re.compile(r"(?:invalid|incorrect|missing|no) (?:api[ _-]?key|authorization)")
 
@@ -227,7 +230,7 @@ def classify(status: int, said: Told) -> tuple[type[ProviderError], str]:
         if "response_format" in said.words and re.search(r"validation|input should be|literal", said.words):
             return SchemaRejected, _SCHEMA_REMEDY
         return Overloaded, ""
-    if status == 402 or said.codes & _MONEY or any(code.endswith("spend_limit_exceeded") for code in said.codes):
+    if status == 402 or said.codes & _MONEY or any(code.endswith(_SPEND_LIMITS) for code in said.codes):
         return (
             SpendLimitReached,
             "top up or raise the limit of the provider's account, then type the same command again",

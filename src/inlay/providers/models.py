@@ -5,8 +5,8 @@ other is a Dialect, made with its endpoint, whose class attributes name `default
 `endpoint_example`, `key_env` and `key_hosts` (all optional). Optional too: `wires`, its other wires (name to
 "module:Class"); `endpoint_of_region(region, env)`, a class method that gives the endpoint of a cloud region, or None;
 `placed(endpoint, env)`, a class method that gives an endpoint in its plain form and the keyword arguments that the
-class is made with; `signer(env, region)`, a method that gives a contracts.Signer where requests carry no plain key, or
-None.
+class is made with; `is_home(host)`, a class method for hosts that no list can name; `signer(env, region)`, a method
+that gives a contracts.Signer where requests carry no plain key, or None.
 
 What stays true: a key goes only where its owner sent it, which is the provider's own hosts, this machine, the endpoint
 that the environment names, or any endpoint once the declaration names the variable itself; no secret is shown by repr.
@@ -215,6 +215,8 @@ def _check_key_goes_home(cls: Any, provider: str, variable: str, place: Endpoint
     its choice."""
     homes: tuple[str, ...] = getattr(cls, "key_hosts", ())
     at_home = any(place.host == home or place.host.endswith("." + home) for home in homes)
+    if (is_home := getattr(cls, "is_home", None)) is not None:
+        at_home = is_home(place.host)
     if not homes or at_home or place.reach == "loopback":
         return
     if variable:

@@ -82,8 +82,7 @@ class Transport:
     """Sends requests to one endpoint, `concurrency` at most at a time.
 
     `auth_headers` hold the secret, or `signer` makes them for each request. `timeout_s` covers an exchange from asking
-    for a connection to the last byte.
-    Use as an async context manager, or call `close`. One event loop.
+    for a connection to the last byte. Use as an async context manager, or call `close`. One event loop.
     """
 
     def __init__(

@@ -134,6 +134,8 @@ class PassSpec(Frozen):
     """Further keys of the provider's request body, such as {reasoning_effort: low}."""
     prices: PriceSpec | None = None
     """What the model costs, where the built-in table does not know or you pay something else."""
+    abilities: AbilitiesSpec | None = None
+    """What the model can do, where the built-in table does not know or is no longer right."""
 
     @field_validator("fields", mode="before")
     @classmethod
@@ -148,9 +150,10 @@ class PassSpec(Frozen):
     def recipe(self, model: str) -> str:
         """The canonical text of what makes an answer this answer: prompt, inputs, fields, model, sampling.
 
-        `model` is the resolved one (never "auto"). Limits, prices, endpoint, prefix, ttl and `max_output_tokens` are
-        not part of it: they change what an answer costs or where it goes, not what it is. Nor are rules: what they
-        give a row is part of its input, so that editing one touches only the rows where it gives something else.
+        `model` is the resolved one (never "auto"). Limits, prices, abilities, endpoint, prefix, ttl and
+        `max_output_tokens` are not part of it: they change what an answer costs or where it goes, not what it is. Nor
+        are rules: what they give a row is part of its input, so that editing one touches only the rows where it gives
+        something else.
         """
         return recipe_text(
             {
@@ -206,6 +209,27 @@ class PriceSpec(Frozen):
     """US dollars for a million tokens of answer."""
     cached_input_per_million: float | None = Field(default=None, ge=0)
     """US dollars for a million tokens that the provider had in its cache; left out, as input."""
+
+
+class AbilitiesSpec(Frozen):
+    """What a model can do; what is left out is as the built-in table has it."""
+
+    structured: Literal["json_schema", "forced_tool", "prompt"] | None = None
+    """How an answer's shape is asked for: a schema that the provider enforces, a tool that must be called, or words."""
+    temperature: bool | None = None
+    """Whether the model takes a temperature."""
+    thinking: Literal["none", "asked", "default", "between_tools", "always"] | None = None
+    """Whether the model thinks before it answers: never, when asked, by default, or always."""
+    efforts: tuple[str, ...] | None = None
+    """The words that the model takes for its effort, such as [low, high]."""
+    cache_marks: bool | None = None
+    """Whether the provider's prompt cache wants marks in the request."""
+    cache_min_tokens: int | None = Field(default=None, ge=0)
+    """The shortest beginning of a request, in tokens, that the prompt cache keeps."""
+    batch: bool | None = None
+    """Whether the provider takes the model in batches."""
+    max_output_tokens: int | None = Field(default=None, ge=16)
+    """The most tokens that the model writes in one answer, thinking included."""
 
 
 class LimitsSpec(Frozen):

@@ -3,11 +3,12 @@
     from inlay.testing import Simulator
 
     with Simulator(latency=0.05, faults=[{"fault": "http_429", "share": 0.3}]) as sim:
-        ...  # point a client at sim.endpoint
+        ...  # point a client at sim.endpoint, or at sim.endpoints["anthropic"]
     assert sim.ledger.paid_again() == {}
 
 `Simulator` lives in this process, `SimulatorProcess` and `python -m inlay.testing` in one of their own. The server
-needs the extra `testing`. `FAULTS` lists everything that can be made to go wrong.
+needs the extra `testing`. It speaks the wires of OpenAI, Azure, Anthropic and Bedrock, batches included. `FAULTS` and
+`BATCH_FAULTS` list everything that can be made to go wrong.
 """
 
 from __future__ import annotations

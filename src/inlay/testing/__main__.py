@@ -17,7 +17,9 @@ from typing import Any
 import click
 
 from inlay.errors import InlayError, SpecError
+from inlay.testing.batch_faults import BATCH_FAULTS
 from inlay.testing.faults import FAULTS
+from inlay.testing.routes import endpoint_lines
 from inlay.testing.service import Service
 from inlay.testing.settings import SimulatorSpec
 from inlay.testing.simulator import Server, new_loop
@@ -31,10 +33,21 @@ _PLAIN = (
     "null_share",
     "seed",
     "key_pattern",
+    "batch_polls",
+    "batch_seconds",
 )
+_HELP = f"""A simulated model provider that speaks the wires of OpenAI, Azure, Anthropic and Bedrock, misbehaves on request and
+counts what it was asked.
+
+\b
+Endpoints, below the address that it prints (which ends in /v1):
+{endpoint_lines("http://HOST:PORT")}
+
+GET /ledger, /ledger/summary and /ledger/batches give its books; POST /control changes its settings.
+"""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=0, show_default=True, help="0 takes a free one.")
 @click.option("--latency", help="Seconds: 0.2, uniform:0.1,0.4, lognormal:MEDIAN,SIGMA or tokens:FIRST,EACH.")
@@ -48,19 +61,21 @@ _PLAIN = (
 @click.option("--seed", type=int, metavar="N")
 @click.option("--key-pattern", metavar="REGEX", help="What the ledger notes of each message.")
 @click.option("--api-key-env", metavar="NAME", help="Environment variable with the only key that is let in.")
+@click.option("--aws-keys-from-env", is_flag=True, help="Verify signatures by AWS_ACCESS_KEY_ID's secret key.")
+@click.option("--batch-fault", "batch_faults", multiple=True, metavar="NAME", help="Strike batches; may be repeated.")
+@click.option("--batch-polls", type=int, metavar="N", help="Polls that find a batch unfinished.")
+@click.option("--batch-seconds", type=float, metavar="S", help="How long a batch takes.")
 @click.option("--spec", "spec_file", metavar="FILE", help="Settings as JSON; - reads one line of standard input.")
 @click.option("--ledger", metavar="FILE", help="Append every finished call as a JSON line.")
 @click.option("--cpu", type=int, metavar="N", help="Run on this CPU alone.")
 @click.option("--until-eof", is_flag=True, help="End when standard input does.")
 @click.option("--list-faults", is_flag=True, help="Print every fault with its sentence.")
 def main(list_faults: bool, **options: Any) -> None:
-    """A simulated model provider that speaks the OpenAI chat wire, misbehaves on request and counts what it was asked.
-
-    GET /ledger and /ledger/summary give its books; POST /control changes its settings.
-    """
     if list_faults:
         for fault in FAULTS.values():
             click.echo(f"{fault.name:22} {fault.sentence}")
+        for name, sentence in BATCH_FAULTS.items():
+            click.echo(f"{name:22} {sentence}")
         return
     try:
         spec = _spec(options)
@@ -85,11 +100,22 @@ def _spec(options: dict[str, Any]) -> SimulatorSpec:
         settings["prices"] = {"*": {name: value for name, value in price.items() if value is not None}}
     if options["faults"]:
         settings["faults"] = [_fault(text) for text in options["faults"]]
+    if options["batch_faults"]:
+        settings["batch_faults"] = [{"fault": name} for name in options["batch_faults"]]
+    if options["aws_keys_from_env"]:
+        access, secret = (_secret_of(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+        settings["aws_keys"] = {access: secret}
     if (name := options["api_key_env"]) is not None:
-        if not (key := os.environ.get(name)):
-            raise SpecError(f"the environment variable {name} is not set", key="--api-key-env")
-        settings["api_keys"] = [key]
+        settings["api_keys"] = [_secret_of(name)]
     return SimulatorSpec.of(settings)
+
+
+def _secret_of(name: str) -> str:
+    if not (key := os.environ.get(name)):
+        raise SpecError(
+            f"the environment variable {name} is not set", key=name, remedy="set it, or leave the option out"
+        )
+    return key
 
 
 def _settings_file(name: str | None) -> dict[str, Any]:

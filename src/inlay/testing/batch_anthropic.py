@@ -15,10 +15,10 @@ from urllib.parse import parse_qs
 import orjson
 
 from inlay.testing.anthropic_wire import AnthropicMessagesWire
-from inlay.testing.batch_openai import create_with_faults, download, embedded
+from inlay.testing.batch_http import create_with_faults, download, embedded, failed_reply
 from inlay.testing.batches import Line, LineResult, RemoteBatch, Stage
 from inlay.testing.ledger import sha256_of
-from inlay.testing.wire import Arrival, Failure, Rejected, Reply, Wire
+from inlay.testing.wire import Arrival, Failure, Rejected, Reply
 
 if TYPE_CHECKING:
     from inlay.testing.service import Service
@@ -43,7 +43,7 @@ class AnthropicBatches:
         if found is None:
             return None
         if (refused := self._service.refused(arrival, self._wire)) is not None:
-            return _failed(self._wire, refused)
+            return failed_reply(self._wire, refused)
         name, act = found.groups()
         account = self._desk.account(arrival, self._wire)
         do = f"{arrival.method}{' id' if name else ''}{f' {act}' if act else ''}"
@@ -51,13 +51,13 @@ class AnthropicBatches:
         try:
             return self._do(do, account, name or "", arrival, host)
         except Rejected as rejected:
-            return _failed(self._wire, rejected.failure)
+            return failed_reply(self._wire, rejected.failure)
 
     def _do(self, do: str, account: str, name: str, arrival: Arrival, host: str) -> Reply | None:
         desk = self._desk
         if do == "POST":
             make = lambda: self._create(account, arrival, host)  # noqa: E731 - handed on once
-            return create_with_faults(self._service, make, lambda failure: _failed(self._wire, failure))
+            return create_with_faults(self._service, make, lambda failure: failed_reply(self._wire, failure))
         if do == "GET":
             mine = desk.of("anthropic", account)
             if any(desk.strikes("list_500", batch.number) for batch in mine[:1]):
@@ -78,7 +78,7 @@ class AnthropicBatches:
         if do == "GET id results":
             if desk.stage(batch) != "ended":
                 raise Rejected(Failure(404, "not_found", f"Batch {name} has no results yet: it has not ended."))
-            reply = download(self._service, batch.number, self._results(batch), _failed, self._wire)
+            reply = download(self._service, batch.number, self._results(batch), self._wire)
             reply.content_type = "application/x-jsonl"
             return reply
         if do == "DELETE id":
@@ -95,21 +95,23 @@ class AnthropicBatches:
             body = None
         requests = body.get("requests") if isinstance(body, dict) else None
         if not isinstance(requests, list) or not requests:
-            return _failed(self._wire, Failure(400, "invalid", "requests: List should have at least 1 item"))
+            return failed_reply(self._wire, Failure(400, "invalid", "requests: List should have at least 1 item"))
         if len(requests) > _MOST:
-            return _failed(self._wire, Failure(400, "invalid", f"requests: List should have at most {_MOST} items"))
+            return failed_reply(
+                self._wire, Failure(400, "invalid", f"requests: List should have at most {_MOST} items")
+            )
         lines: list[Line] = []
         seen: set[str] = set()
         for index, request in enumerate(requests):
             custom_id = request.get("custom_id") if isinstance(request, dict) else None
             if not isinstance(custom_id, str) or not _CUSTOM_ID.fullmatch(custom_id):
                 message = f"requests.{index}.custom_id: String should match pattern '^[a-zA-Z0-9_-]{{1,64}}$'"
-                return _failed(self._wire, Failure(400, "invalid", message))
+                return failed_reply(self._wire, Failure(400, "invalid", message))
             if custom_id in seen:
                 message = f"requests.{index}.custom_id: duplicate custom_id '{custom_id}'"
-                return _failed(self._wire, Failure(400, "invalid", message))
+                return failed_reply(self._wire, Failure(400, "invalid", message))
             if not isinstance(request.get("params"), dict):
-                return _failed(self._wire, Failure(400, "invalid", f"requests.{index}.params: Field required"))
+                return failed_reply(self._wire, Failure(400, "invalid", f"requests.{index}.params: Field required"))
             seen.add(custom_id)
             lines.append(Line(custom_id, request["params"], self._wire))
         number = len(self._desk.batches) + 1
@@ -189,10 +191,3 @@ def _at(seconds: float | None) -> str | None:
 
 def _said(value: Any) -> Reply:
     return Reply(200, orjson.dumps(value), headers=[("request-id", "req_sim")])
-
-
-def _failed(wire: Wire, failure: Failure) -> Reply:
-    headers = wire.headers(0, failure)
-    if failure.retry_after_s is not None:
-        headers.append(("retry-after", f"{failure.retry_after_s:.0f}"))
-    return Reply(wire.status(failure), wire.error(failure), headers=headers)

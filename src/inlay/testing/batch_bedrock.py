@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote
 import orjson
 
 from inlay.errors import InlayError
-from inlay.testing.batch_openai import create_with_faults, embedded
+from inlay.testing.batch_http import create_with_faults, embedded
 from inlay.testing.batches import Line, LineResult, RemoteBatch, Stage
 from inlay.testing.bedrock_wire import BedrockConverseWire, BedrockInvokeWire, aws_error, aws_headers, aws_status
 from inlay.testing.ledger import sha256_of

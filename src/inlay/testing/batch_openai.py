@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from inlay.testing.azure_wire import AzureChatWire, AzureResponsesWire
+from inlay.testing.batch_http import create_with_faults, download, embedded, failed_reply, multipart
 from inlay.testing.batches import Line, LineResult, RemoteBatch, Stage
 from inlay.testing.ledger import sha256_of
 from inlay.testing.openai_wire import OpenAIChatWire
@@ -74,10 +75,10 @@ class OpenAIBatches:
         provider = "openai" if prefix == "/v1" else "azure"
         wire = self._wires[provider, "chat/completions"]
         if (refused := self._service.refused(arrival, wire)) is not None:
-            return _failed(wire, refused)
+            return failed_reply(wire, refused)
         query = {key: values[-1] for key, values in parse_qs(arrival.query).items()}
         if prefix == "/openai" and "api-version" not in query:
-            return _failed(wire, Failure(404, "unknown_url", "Resource not found"))
+            return failed_reply(wire, Failure(404, "unknown_url", "Resource not found"))
         account = self._desk.account(arrival, wire)
         do = f"{arrival.method} {kind}{'/id' if name else ''}{f'/{act}' if act else ''}"
         try:
@@ -85,7 +86,7 @@ class OpenAIBatches:
                 return self._of_files(do, provider, account, name or "", arrival, query)
             return self._of_batches(do, provider, account, name or "", arrival, query)
         except _Refused as refused_:
-            return _failed(wire, refused_.failure)
+            return failed_reply(wire, refused_.failure)
 
     # files
 
@@ -137,7 +138,7 @@ class OpenAIBatches:
 
     def _download(self, file: _File) -> Reply:
         number = next((b.number for b in self._desk.batches if file.id in b.about.values()), 0)
-        return download(self._service, number, file.data, _failed, self._wires[file.provider, "chat/completions"])
+        return download(self._service, number, file.data, self._wires[file.provider, "chat/completions"])
 
     # batches
 
@@ -204,7 +205,7 @@ class OpenAIBatches:
             )
             return _json(self._batch_json(batch, "validating"))
 
-        return create_with_faults(self._service, make, lambda failure: _failed(wire, failure))
+        return create_with_faults(self._service, make, lambda failure: failed_reply(wire, failure))
 
     def _batch_json(self, batch: RemoteBatch, stage: Stage) -> dict[str, Any]:
         about, ended = batch.about, int(batch.ended_at or 0) or None
@@ -270,73 +271,6 @@ class _Refused(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
-
-
-# --- shared with the other providers --------------------------------------------------------------------------------
-
-
-def create_with_faults(service: Service, make: Any, failed: Any) -> Reply:
-    """Create a batch, or do not, and lose the answer, as the rules of faults say. `make` gives the reply."""
-    desk = service.desk
-    desk.attempts += 1
-    number = desk.attempts
-    struck = desk.first_strike(number, "create_500_before", "create_429_before", "create_reset_before")
-    if struck == "create_429_before":
-        return failed(Failure(429, "rate_requests", "Rate limit reached for batches.", retry_after_s=1.0))
-    if struck:
-        reply = failed(Failure(500, "server_error", "The server had an error while processing your request."))
-        reply.delivery = "reset" if struck == "create_reset_before" else "whole"
-        return reply
-    reply = make()
-    after = ("create_500_after", "create_timeout_after", "create_reset_after", "create_cut_after")
-    struck = desk.first_strike(number, *after)
-    if struck == "create_500_after":
-        return failed(Failure(500, "server_error", "The server had an error while processing your request."))
-    if struck:
-        broken = {"create_timeout_after": "never", "create_reset_after": "reset", "create_cut_after": "reset_mid_body"}
-        reply.delivery = broken[struck]  # type: ignore[assignment]
-    return reply
-
-
-def download(service: Service, number: int, data: bytes, failed: Any, wire: Wire) -> Reply:
-    """A file of results, cut or refused where a fault says so. `number` is its batch's, 0 for a file of none."""
-    desk = service.desk
-    struck = desk.first_strike(number, "download_500", "download_cut", "download_short") if number else ""
-    if struck == "download_500":
-        return failed(wire, Failure(500, "server_error", "The server had an error while processing your request."))
-    reply = Reply(200, data, content_type="application/octet-stream")
-    if struck == "download_cut":
-        reply.delivery = "reset_mid_body"
-    elif struck == "download_short":
-        reply.body = data[: len(data) // 2]
-    return reply
-
-
-def embedded(body: bytes) -> Any:
-    """A reply's body inside a line of results: as it is where it is an object, as text where it is none."""
-    if body.startswith(b"{"):
-        return orjson.Fragment(body)
-    return body.decode("utf-8", "replace")
-
-
-def multipart(arrival: Arrival) -> dict[str, tuple[str, bytes]]:
-    """The parts of a form: name → (file name or "", data). Empty for a body that is no form."""
-    found = re.search(r'boundary="?([^";]+)"?', arrival.headers.get("content-type", ""))
-    if found is None:
-        return {}
-    mark = b"--" + found[1].encode("latin-1")
-    parts: dict[str, tuple[str, bytes]] = {}
-    for raw in (b"\r\n" + arrival.body).split(b"\r\n" + mark)[1:-1]:
-        head, _, data = raw.lstrip(b"\r\n").partition(b"\r\n\r\n")
-        told = head.decode("utf-8", "replace")
-        name = re.search(r'[; ]name="([^"]*)"', told)
-        file_name = re.search(r'filename="([^"]*)"', told)
-        if name is not None:
-            parts[name[1]] = (file_name[1] if file_name else "", data)
-    return parts
-
-
-# --- OpenAI's own ---------------------------------------------------------------------------------------------------
 
 
 def _lines_of(data: bytes, endpoint: str, wire: Wire, *, most: int) -> tuple[list[Line], list[tuple[int, str, str]]]:
@@ -444,10 +378,3 @@ def _object(data: bytes) -> dict[str, Any]:
 
 def _json(value: Any) -> Reply:
     return Reply(200, orjson.dumps(value), headers=[("x-request-id", "req_sim")])
-
-
-def _failed(wire: Wire, failure: Failure) -> Reply:
-    headers = wire.headers(0, failure)
-    if failure.retry_after_s is not None:
-        headers.append(("retry-after", f"{failure.retry_after_s:.0f}"))
-    return Reply(wire.status(failure), wire.error(failure), headers=headers)

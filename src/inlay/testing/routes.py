@@ -31,15 +31,16 @@ _VARIABLE: tuple[tuple[re.Pattern[str], Callable[[str, str | None], Wire]], ...]
     ),
     (re.compile(r"/openai/(responses)"), lambda _, version: AzureResponsesWire(version=version)),
 )
-# What a client is told to use as its endpoint, by provider: the path after the simulator's own address.
-ENDPOINTS: Mapping[str, str] = {
-    "openai": "/v1",
-    "compatible": "/v1",
-    "azure": "/openai/v1",
-    "azure-dated": "",
-    "anthropic": "",
-    "bedrock": "",
-    "s3": "/s3",
+# What a client is told to use as its endpoint, by provider: the path after the simulator's own address, and what
+# is found below it.
+ENDPOINTS: Mapping[str, tuple[str, str]] = {
+    "openai": ("/v1", "chat, Responses, files and batches"),
+    "compatible": ("/v1", "the same"),
+    "azure": ("/openai/v1", "the same; a deployment stands for the model"),
+    "azure-dated": ("", "/openai/deployments/NAME/…, /openai/responses, with api-version"),
+    "anthropic": ("", "/v1/messages and /v1/messages/batches"),
+    "bedrock": ("", "/model/ID/converse, /model/ID/invoke, model invocation jobs"),
+    "s3": ("/s3", "objects, in path style"),
 }
 
 
@@ -69,4 +70,9 @@ def refusing_wire(path: str) -> Wire:
 def endpoints_at(endpoint: str) -> dict[str, str]:
     """The endpoints of every provider on the simulator whose own endpoint is this one."""
     origin = endpoint.removesuffix("/v1")
-    return {name: origin + path for name, path in ENDPOINTS.items()}
+    return {name: origin + path for name, (path, _) in ENDPOINTS.items()}
+
+
+def endpoint_lines(origin: str) -> str:
+    """A table of the endpoints: provider, what to declare, what is there."""
+    return "\n".join([f"{name:12} {origin + path:26} {below}" for name, (path, below) in ENDPOINTS.items()])

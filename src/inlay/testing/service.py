@@ -8,7 +8,6 @@ becomes of its connection.
 
 from __future__ import annotations
 
-import math
 import random
 import re
 import time
@@ -27,7 +26,7 @@ from inlay.testing.limits import Limits
 from inlay.testing.meaning import may_be_absent, meant, without_absent
 from inlay.testing.packed import answer_packed, packed_part
 from inlay.testing.prompt_cache import PromptCache
-from inlay.testing.settings import FaultRule, LatencySpec, SimulatorSpec, cost_nusd
+from inlay.testing.settings import FaultRule, SimulatorSpec, cost_nusd
 from inlay.testing.sigv4 import is_signed, signature_problem
 from inlay.testing.wire import Arrival, Draft, Failure, Rejected, SimRequest, Wire, tokens_of
 
@@ -91,7 +90,7 @@ class Service:
         else:
             self._limits = Limits(spec, now)
         self._random = random.Random(spec.seed)  # noqa: S311 - latencies, not secrets
-        self._latency = latency_of(spec.latency, self._random)
+        self._latency = spec.latency.drawn_from(self._random)
         self._rules = [
             _Rule(rule, None if rule.record is None else re.compile(rule.record), mix(spec.seed, index + 1))
             for index, rule in enumerate(spec.faults)
@@ -408,19 +407,6 @@ def _content(answer: Mapping[str, Any] | str) -> str:
     if isinstance(answer, str):
         return answer
     return orjson.dumps(dict(answer)).decode()
-
-
-def latency_of(spec: LatencySpec, source: random.Random) -> Callable[[int], float]:
-    """Completion tokens to seconds, drawn from `source`."""
-    a, b = spec.a, spec.b
-    if spec.kind == "uniform":
-        return lambda tokens: source.uniform(a, b)
-    if spec.kind == "lognormal":
-        median = math.log(a) if a > 0 else -math.inf
-        return lambda tokens: math.exp(source.normalvariate(median, b)) if a > 0 else 0.0
-    if spec.kind == "tokens":
-        return lambda tokens: a + b * tokens
-    return lambda tokens: a
 
 
 def _limited_alike(old: SimulatorSpec, new: SimulatorSpec) -> bool:

@@ -8,7 +8,10 @@ apart from the keys, and what is wrong in it is a SpecError that names the setti
 from __future__ import annotations
 
 import difflib
+import math
+import random
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
@@ -56,6 +59,18 @@ class LatencySpec(_Frozen):
         except ValueError:
             raise ValueError(f"{value!r} is not a latency; write 0.2 or uniform:0.1,0.4") from None
         return {"kind": kind or "fixed", "a": figures[0], "b": figures[-1] if wanted == 2 else 0.0}
+
+    def drawn_from(self, source: random.Random) -> Callable[[int], float]:
+        """Completion tokens to seconds, drawn from `source`."""
+        a, b = self.a, self.b
+        if self.kind == "uniform":
+            return lambda tokens: source.uniform(a, b)
+        if self.kind == "lognormal":
+            median = math.log(a) if a > 0 else -math.inf
+            return lambda tokens: math.exp(source.normalvariate(median, b)) if a > 0 else 0.0
+        if self.kind == "tokens":
+            return lambda tokens: a + b * tokens
+        return lambda tokens: a
 
 
 class Price(_Frozen):

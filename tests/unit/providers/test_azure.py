@@ -98,8 +98,10 @@ def test_a_version_of_the_environment_means_dated_paths_unless_the_address_is_v1
     with pytest.raises(SpecError, match="no api-version") as caught:
         url(RES, {"OPENAI_API_VERSION": "2024&x=y"})
     assert caught.value.key == "OPENAI_API_VERSION"
-    with pytest.raises(SpecError, match="no api-version"):
-        url(f"{RES}?api-version=a b")
+    with pytest.raises(SpecError, match="no api-version") as pasted:
+        url(f"{RES}?api-version=2024-10-21&key=canary")
+    assert pasted.value.key == "endpoint"
+    assert "canary" not in str(pasted.value)
 
 
 def test_a_deployments_name_is_part_of_a_dated_path_whatever_it_holds() -> None:

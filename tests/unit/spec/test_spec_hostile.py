@@ -205,7 +205,7 @@ PASS_KEYS = st.sampled_from(
         "ttl",
         "normalize",
         "options",
-        *("temperature", "max_output_tokens", "prices", "upstream", "ttl_s"),
+        *("temperature", "max_output_tokens", "prices", "abilities", "upstream", "ttl_s"),
     ]
 )
 FIELD_KEYS = st.sampled_from(

@@ -68,6 +68,16 @@ EVERYTHING: dict[str, Any] = {
             "max_output_tokens": 600,
             "options": {"reasoning_effort": "low", "top_p": 0.5, "stop": ["a"], "more": {"deep": True}},
             "prices": {"input_per_million": 0.1, "output_per_million": "0.5", "cached_input_per_million": 0},
+            "abilities": {
+                "structured": "forced_tool",
+                "temperature": True,
+                "thinking": "always",
+                "efforts": ["low"],
+                "cache_marks": True,
+                "cache_min_tokens": 512,
+                "batch": False,
+                "max_output_tokens": 8000,
+            },
             "rules": [
                 {"when": "stars > 4", "set": {"mood": "good", "note": None}, "null_reason": "not_stated"},
                 {"column": "text", "pattern": "(?P<stars>[1-5]) stars"},

@@ -130,6 +130,7 @@ PASS = st.fixed_dictionaries(
         "max_output_tokens": st.integers(16, 10_000),
         "options": st.dictionaries(TEXT, JSON, max_size=3),
         "prices": st.just({"input_per_million": 0.1, "output_per_million": 5.0}),
+        "abilities": st.just({"structured": "forced_tool", "temperature": True, "efforts": ["low", "high"]}),
     },
 )
 ENRICHMENT = st.fixed_dictionaries(

@@ -262,13 +262,13 @@ def test_an_answer_to_create_is_lost(fault, error, created):
 
 def test_results_that_arrive_wrong():
     names = ["batch_shuffled", "batch_doubled_line", "batch_foreign_line", "batch_lost_line"]
-    with Simulator(batch_faults=[{"fault": name, "numbers": [n]} for n, name in enumerate(names, 1)]) as sim:
-        with opened(sim) as client:
-            whole = [f"line{index:03d}" for index in range(10)]
-            got = []
-            for _ in names:
-                rows = rows_of(client, client.batches.retrieve(submit(client).id).output_file_id)
-                got.append([row["custom_id"] for row in rows])
+    rules = [{"fault": name, "numbers": [number]} for number, name in enumerate(names, 1)]
+    whole = [f"line{index:03d}" for index in range(10)]
+    got = []
+    with Simulator(batch_faults=rules) as sim, opened(sim) as client:
+        for _ in names:
+            rows = rows_of(client, client.batches.retrieve(submit(client).id).output_file_id)
+            got.append([row["custom_id"] for row in rows])
     assert (got[0] != whole, sorted(got[0])) == (True, whole)
     assert got[1:] == [[*whole, "line000"], [*whole, "line000foreign"], whole[:-1]]
 
@@ -506,8 +506,8 @@ def test_jobs_stop_expire_and_fail():
         assert [entry.paid_lines for entry in sim.ledger.batches] == [5, 5, 0, 0]
         with pytest.raises(bedrock.exceptions.ResourceNotFoundException):
             bedrock.get_model_invocation_job(jobIdentifier=arns[0][:-2] + "zz")
+        place = {"s3OutputDataConfig": {"s3Uri": "s3://no bucket"}}
         with pytest.raises(bedrock.exceptions.ValidationException):
-            place = {"s3OutputDataConfig": {"s3Uri": "s3://no bucket"}}
             bedrock.create_model_invocation_job(**job("short", "t9", outputDataConfig=place))
 
 

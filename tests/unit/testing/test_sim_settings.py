@@ -9,7 +9,6 @@ import pytest
 
 from inlay.errors import SpecError
 from inlay.testing import SimulatorSpec
-from inlay.testing.service import latency_of
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,7 @@ def test_json_form_round_trips_without_keys():
 
 
 def drawn(text: object, tokens: int = 10, seed: int = 1) -> list[float]:
-    draw = latency_of(SimulatorSpec.of({"latency": text}).latency, random.Random(seed))
+    draw = SimulatorSpec.of({"latency": text}).latency.drawn_from(random.Random(seed))
     return [draw(tokens) for _ in range(4000)]
 
 
