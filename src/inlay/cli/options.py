@@ -96,6 +96,12 @@ limit_made = click.option(
     "--limit", type=Rows(), metavar="ROWS", help="At most this many rows that need work.  [default: all]"
 )
 budget_made = click.option("--budget", type=Dollars(), metavar="USD", help="The most that may be spent, in US dollars.")
+mode = click.option(
+    "--mode",
+    type=click.Choice(["live", "batch", "auto"]),
+    help="How calls go out: one by one, in batches at half the price, or in batches where there are many.  "
+    "[default: mode of the declaration, else live]",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 pass_name = click.option(
     "--pass",

@@ -30,12 +30,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Count the budget from zero. Otherwise a run after one that stopped early has only what that one left.",
 )
-@click.option(
-    "--mode",
-    type=click.Choice(["live", "batch", "auto"]),
-    help="How calls go out: one by one, in batches at half the price, or in batches where there are many.  "
-    "[default: mode of the declaration, else live]",
-)
+@options.mode
 @click.option("--no-wait", is_flag=True, help="Return once the batches are ordered; any later run collects them.")
 @click.option("--yes", is_flag=True, help="Do not ask, even when it may cost more than 1 US dollar without a budget.")
 @click.option("--dry-run", is_flag=True, help="Show the plan; send nothing, write nothing.")
@@ -77,7 +72,7 @@ def run(
       inlay run --yes --log-format json 2>> inlay.log
     """
     if dry_run:
-        dry(declaration, declaration, limit, refresh, as_json=as_json)
+        dry(declaration, declaration, limit, refresh, mode, as_json=as_json)
         return
     order = Order(
         declaration,
@@ -225,13 +220,19 @@ class _Display:
 
 
 def dry(
-    declaration: str | Enrichment, file: str | None, limit: int | None, refresh: str | None, *, as_json: bool
+    declaration: str | Enrichment,
+    file: str | None,
+    limit: int | None,
+    refresh: str | None,
+    mode: str | None = None,
+    *,
+    as_json: bool,
 ) -> None:
     """Show the plan of a run and send nothing; `file` names the declaration in what is suggested next."""
     from inlay import project
     from inlay.cli import draw_plan, screen
 
-    plan = project.plan(declaration, limit=limit, refresh=options.refreshing(refresh))
+    plan = project.plan(declaration, limit=limit, refresh=options.refreshing(refresh), mode=mode)
     if as_json:
         screen.print_json(plan.to_json())
         return

@@ -56,18 +56,22 @@ __all__ = [
 ]
 
 
-def plan(declaration: Declaration, *, limit: int | None = None, refresh: Sequence[str] = ()) -> Plan:
+def plan(
+    declaration: Declaration, *, limit: int | None = None, refresh: Sequence[str] = (), mode: str | None = None
+) -> Plan:
     """What a run would do, why, and at what price. Pays nothing, writes nothing.
 
     `limit` caps the rows (None: the declaration's), `refresh=["stale"]` plans the stale cells in as well.
+    `mode` (live, batch, auto) takes the place of the declaration's.
     """
+    from inlay.project.rounds import planned, waiting_notes
     from inlay.project.session import Session
 
     with Session(declaration) as session:
         refs = session.refs()
-        planner = session.planner(refs, session.rules(refs, refreshing(refresh)), limit=limit)
+        planner = planned(session, refs, session.rules(refs, refreshing(refresh)), limit=limit, mode=mode)
         try:
-            return replace(planner.plan, notes=tuple(session.notes()))
+            return replace(planner.plan, notes=(*session.notes(), *waiting_notes(session)))
         finally:
             planner.close()
 

@@ -29,6 +29,7 @@ from inlay.providers.endpoint import parse_endpoint
 from inlay.providers.models import ResolvedModel
 from inlay.providers.models import resolve as resolve_model
 from inlay.providers.transport import Transport
+from inlay.registry import load_target
 from inlay.types import HttpRequest
 
 # What a large file may take on its way (seconds), each part of it a sign of life.
@@ -48,6 +49,12 @@ def batchable(session: Session) -> list[int]:
 def _has_batches(steps: tuple[Step, ...]) -> bool:
     model = steps[0].model
     return len(steps) == 1 and model.local is None and wire_for(model.provider, model.dialect) is not None
+
+
+def fewest(model: ResolvedModel) -> int:
+    """The least calls that the model's provider takes in one batch."""
+    target = wire_for(model.provider, model.dialect)
+    return 1 if target is None else load_target(target).fewest_requests
 
 
 def refuse_without(session: Session) -> None:

@@ -16,9 +16,10 @@ from inlay.engine.batch.applying import Settled
 from inlay.engine.batch.files import Folder
 from inlay.engine.tally import PassTally, Tally
 from inlay.errors import BudgetReached, ProviderUnusable, RunStopped, SpecError, TooManyFailures
+from inlay.planning.decide import Rule
 from inlay.planning.plan import Plan
 from inlay.planning.planner import Planner
-from inlay.project.batching import Batching, Waited, batchable
+from inlay.project.batching import Batching, Waited, batchable, fewest, fillings, refuse_without
 from inlay.project.running import Interrupts, RunOptions, _drive, in_loop
 from inlay.project.session import Session
 from inlay.types import Budget, PassRef, RunRecord
@@ -27,11 +28,62 @@ from inlay.types import Budget, PassRef, RunRecord
 EVERY_ROW = 2**53
 
 
-def worth_batches(session: Session, plan: Plan) -> list[int]:
-    """With `mode: auto`, the passes whose calls go into batches: all that can, where many calls are planned."""
-    can = batchable(session)
-    calls = sum(plan.passes[index].calls for index in can)
-    return can if calls > session.enrichment.batch.above else []
+def planned(
+    session: Session, refs: Sequence[PassRef], rules: Sequence[Rule], *, limit: int | None, mode: str | None = None
+) -> Planner:
+    """A plan in the mode that was asked for (None: the declaration's); the session's passes go out as it says.
+
+    `auto` takes batches for all that can go into them, where they are many calls. Passes whose calls are too few for
+    their provider's batches, or for `batch.fewest`, go out live. Raises SpecError where no pass can have batches.
+    """
+    mode = mode or session.enrichment.mode
+    if mode == "batch":
+        refuse_without(session)
+    can = batchable(session) if mode != "live" else []
+    session.into_batches(can if mode == "batch" else [])
+    planner = session.planner(refs, rules, limit=limit)
+    chosen = can
+    if mode == "auto" and sum(planner.plan.passes[index].calls for index in can) <= session.enrichment.batch.above:
+        chosen = []
+    chosen = _enough(session, planner.plan, chosen)
+    if frozenset(chosen) != session.batched:
+        planner.close()
+        session.into_batches(chosen)
+        planner = session.planner(refs, rules, limit=limit)
+    try:
+        fillings(session)  # what a provider needs is asked for before anything is sent
+    except SpecError:
+        planner.close()
+        raise
+    return planner
+
+
+def _enough(session: Session, plan: Plan, chosen: Sequence[int]) -> list[int]:
+    """The passes among these whose models have calls enough for a batch, or none to make."""
+    calls: dict[str, int] = {}
+    for index in chosen:
+        lane = session.steps[index][0].model.lane
+        calls[lane] = calls.get(lane, 0) + plan.passes[index].calls
+    out = []
+    for index in chosen:
+        model = session.steps[index][0].model
+        least = session.enrichment.batch.fewest
+        if least is None:
+            least = fewest(model)
+        if calls[model.lane] >= least or not calls[model.lane]:
+            out.append(index)
+    return out
+
+
+def waiting_notes(session: Session) -> list[str]:
+    """What is to be said of cells that wait in batches."""
+    journal = session.store().journal
+    open_ = journal.batches(session.enrichment.name)
+    if not open_:
+        return []
+    cells = sum(journal.waiting(session.enrichment.name).values())
+    batches = f"{len(open_)} batch" + ("es" if len(open_) > 1 else "")
+    return [f"{cells} cells wait in {batches}: they are not asked again, and any run collects them"]
 
 
 def collect(session: Session, runner: str, options: RunOptions, *, order: bool = True) -> list[str]:
@@ -98,7 +150,8 @@ class Rounds:
         capped = planner.plan.rows_taken < planner.plan.rows_to_do
         only: set[str] | None = set() if capped and session.batched else None
         stopped, made = _drive(session, works, planner, self.record, self.budget, options, tally, seen=only)
-        while session.batched:
+        batched = bool(session.batched)
+        while batched:
             if stopped is not None and not isinstance(stopped, BudgetReached):
                 break
             if not made and not any(part.in_batch for part in tally.passes):
@@ -115,7 +168,7 @@ class Rounds:
             part.planned = max(part.planned, part.settled)
         whole = stopped is None and not any(part.planned > part.settled for part in tally.passes)
         tally.rows_done = tally.rows_planned if whole else min(tally.rows_done, tally.rows_planned)
-        if session.batched:
+        if batched:
             open_ = {batch.submission for batch in session.store().journal.batches(session.enrichment.name)}
             Folder(session.batch_folder).sweep(open_.__contains__)
         self.waiting = len(session.store().journal.batches(session.enrichment.name))
@@ -123,11 +176,7 @@ class Rounds:
 
     def notes(self) -> list[str]:
         """What is to be said of batches that go on."""
-        if not self.waiting:
-            return []
-        cells = sum(self.session.store().journal.waiting(self.session.enrichment.name).values())
-        batches = f"{self.waiting} batch" + ("es" if self.waiting > 1 else "")
-        return [f"{cells} cells wait in {batches}: run again to collect them"]
+        return waiting_notes(self.session)
 
     # --- parts
 
@@ -135,7 +184,8 @@ class Rounds:
         """One more round, over what is to be done now."""
         session = self.session
         rules = session.rules(self.refs, self.options.refresh)
-        planner = session.planner(self.refs, rules, limit=None if only is None else EVERY_ROW)
+        limit = None if only is None else EVERY_ROW
+        planner = planned(session, self.refs, rules, limit=limit, mode="batch")
         assert self._tally is not None
         try:
             again = session.works(self.refs, rules)

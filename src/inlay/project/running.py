@@ -25,7 +25,7 @@ from inlay.errors import Interrupted, PlanError, RunStopped, SpecError
 from inlay.payload import by_cell, decode_fields
 from inlay.planning.plan import Plan
 from inlay.planning.planner import PlannedRow, Planner
-from inlay.project.batching import batchable, fillings, refuse_without
+from inlay.project.batching import fillings
 from inlay.project.control import Control
 from inlay.project.probes import learning
 from inlay.project.publishing import publish
@@ -92,7 +92,7 @@ class RunOptions:
 
 def run_session(session: Session, options: RunOptions) -> Report:
     """Plan, run and publish. Costs money; safe to call again at any time. See `inlay.run`."""
-    from inlay.project.rounds import Rounds, collect, worth_batches
+    from inlay.project.rounds import Rounds, collect, planned
     from inlay.stores.liveness import new_runner
 
     started = time.monotonic()
@@ -104,17 +104,9 @@ def run_session(session: Session, options: RunOptions) -> Report:
     refs = session.register()
     store = session.store(write=True)
     runner = new_runner()
-    mode = options.mode or session.enrichment.mode
-    if mode == "batch":
-        refuse_without(session)
-        session.into_batches(batchable(session))
     notes = collect(session, runner, options)
     rules = session.rules(refs, options.refresh)
-    planner = session.planner(refs, rules, limit=options.limit)
-    if mode == "auto" and (many := worth_batches(session, planner.plan)):
-        planner.close()
-        session.into_batches(many)
-        planner = session.planner(refs, rules, limit=options.limit)
+    planner = planned(session, refs, rules, limit=options.limit, mode=options.mode)
     try:
         plan = planner.plan
         _may_spend(session, plan, budget, options)

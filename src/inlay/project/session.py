@@ -170,13 +170,16 @@ class Session:
 
     def into_batches(self, passes: Iterable[int]) -> None:
         """From here on the calls of these passes go into batches, at the price of a batch."""
-        self.batched = frozenset(passes)
-        for index in self.batched:
+        chosen = frozenset(passes)
+        for index in self.batched - chosen:
+            self.steps[index] = tuple(replace(s, price=s.live_price, live_price=None) for s in self.steps[index])
+        for index in chosen - self.batched:
             spec = self.passes[index]
             self.steps[index] = tuple(
                 replace(step, price=self.price_of(spec, step.model, "batch"), live_price=step.price)
                 for step in self.steps[index]
             )
+        self.batched = chosen
 
     def with_credential(self, model: ResolvedModel) -> ResolvedModel:
         """The same model with what lets its requests in. Raises SpecError, or AuthenticationFailed where it is

@@ -329,6 +329,8 @@ class BatchSpec(Frozen):
 
     above: int = Field(default=200, ge=0)
     """With `mode: auto`, more planned calls than this go into batches."""
+    fewest: int | None = Field(default=None, ge=1)
+    """Fewer planned calls than this go out live, whatever the mode; left out, what the provider takes at least."""
     requests: int = Field(default=20_000, ge=1, le=100_000)
     """The most calls in one batch; the provider's own limit holds too."""
     megabytes: float = Field(default=100.0, gt=0, le=1000)

@@ -64,6 +64,8 @@ SENTENCES: dict[str, str] = {
 
 # What a name may be, by its key; `[key]` is the name of a field.
 _SHAPES = {
+    "bucket": "an S3 bucket: 3 to 63 lower-case letters, digits, - and .",
+    "role_arn": "the name of a role, like arn:aws:iam::123456789012:role/NAME",
     "name": "a name: letters, digits, _ and -, beginning with a letter or _, at most 63",
     "[key]": "a field's name: letters, digits and _, beginning with a letter or _, at most 63",
     "prefix": "a prefix: letters, digits and _",

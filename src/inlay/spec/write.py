@@ -198,7 +198,9 @@ def _item(value: Any, indent: str, path: str, notes: Mapping[str, str]) -> Itera
                 mark = ""
 
 
-_SECTIONS = re.compile(r"(?:source|select|output|failures|limits|models|passes|passes\[\d+\]|passes\[\d+\]\.fields)")
+_SECTIONS = re.compile(
+    r"(?:source|select|output|failures|limits|models|batch|passes|passes\[\d+\]|passes\[\d+\]\.fields)"
+)
 
 
 def _wants_lines(path: str, value: Any, notes: Mapping[str, str]) -> bool:

@@ -177,7 +177,20 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 KEYS = st.sampled_from(
-    ["name", "source", "select", "passes", "limits", "budget", "failures", "output", "store", "version"]
+    [
+        "name",
+        "source",
+        "select",
+        "passes",
+        "mode",
+        "batch",
+        "limits",
+        "budget",
+        "failures",
+        "output",
+        "store",
+        "version",
+    ]
 )
 PASS_KEYS = st.sampled_from(
     [

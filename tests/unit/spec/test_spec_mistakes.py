@@ -42,6 +42,9 @@ FIELD_TYPES = "string, text, integer, number, boolean, date, datetime, enum, lis
 
 # what is appended to BASE -> the whole message
 AFTER = {
+    "mode: batches": "a.yaml:8: mode: expected one of live, batch, auto; got 'batches'\n  → did you mean `batch`?",
+    "batch: {bucket: Caps}": "a.yaml:8: batch.bucket: 'Caps' is not an S3 bucket: 3 to 63 lower-case "
+    "letters, digits, - and .",
     "limits: {concurency: 5}": "a.yaml:8: limits.concurency: unknown key `concurency`\n"
     "  → did you mean `concurrency`? (allowed here: concurrency, requests_per_second, requests_per_minute, "
     "tokens_per_minute, timeout_s)",

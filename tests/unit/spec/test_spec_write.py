@@ -161,6 +161,8 @@ ENRICHMENT = st.fixed_dictionaries(
             order_by=TEXT,
             limit=st.integers(0, 99),
         ),
+        "mode": st.sampled_from(["live", "batch", "auto"]),
+        "batch": optional(above=st.integers(0, 99), fewest=st.integers(1, 99), bucket=st.just("my-bucket")),
         "limits": optional(concurrency=st.integers(1, 99), timeout_s=st.floats(1, 3600)),
         "budget": st.fixed_dictionaries(
             {"usd": st.floats(0, 1e6)}, optional={"per": st.sampled_from(["run", "day", "month", "total"])}
