@@ -27,7 +27,7 @@ from inlay.testing.anthropic_subset import subset_problem
 from inlay.testing.strict import strict_problem
 from inlay.types import CallShape
 
-SERVICE = botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model("bedrock-runtime", "service-2"))
+SERVICE: Any = botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model("bedrock-runtime", "service-2"))
 CONVERSE, INVOKE = SERVICE.operation_model("Converse"), SERVICE.operation_model("InvokeModel")
 SERIALIZER = botocore.serialize.create_serializer("rest-json", include_validation=True)
 MODELS = st.sampled_from(

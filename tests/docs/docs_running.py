@@ -119,7 +119,7 @@ class Pages:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("OPENAI", "AZURE", "INLAY", "PYTHON", "PYTEST", "COV"))
+            if not name.startswith(("OPENAI", "AZURE", "ANTHROPIC", "AWS", "INLAY", "PYTHON", "PYTEST", "COV"))
             and name not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "TERM")
         }
         env = {
@@ -129,6 +129,8 @@ class Pages:
             "PYTHONUTF8": "1",
             "COLUMNS": str(WIDTH),
             "OPENAI_BASE_URL": self._simulator.endpoint,
+            "ANTHROPIC_BASE_URL": self._simulator.endpoint,
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self._simulator.endpoint.removesuffix("/v1"),
             "DOCS_SITE": str(self._site),
         }
         self._shell = subprocess.Popen(

@@ -67,7 +67,12 @@ def test_a_model_thinks_as_little_as_it_can_unless_options_say_how_much() -> Non
 
 
 def test_what_a_model_refuses_is_an_error_before_anything_is_sent() -> None:
-    for more in ({"temperature": 0.0}, {"options": {"top_p": 0.5}}, {"options": {"effort": "enormous"}}):
+    refused: list[dict[str, Any]] = [
+        {"temperature": 0.0},
+        {"options": {"top_p": 0.5}},
+        {"options": {"effort": "enormous"}},
+    ]
+    for more in refused:
         with pytest.raises(SpecError):
             body(**more)
     assert body("claude-sonnet-4-5", temperature=0.5)["temperature"] == 0.5
