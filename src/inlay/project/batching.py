@@ -109,13 +109,17 @@ def fillings(session: Session) -> dict[str, Filling]:
 class Way:
     """engine.batch.driver.Channel: one provider's batch API, with the credentials of one model."""
 
-    def __init__(self, model: ResolvedModel, wire: BatchWire, timeout_s: float) -> None:
+    def __init__(
+        self, model: ResolvedModel, wire: BatchWire, timeout_s: float, *, region: str | None, env: Mapping[str, str]
+    ) -> None:
         assert model.dialect is not None
         self.wire = wire
         self.dialect: Dialect = model.dialect
         self._model = model
         self._timeout_s = timeout_s
-        self._transports: dict[tuple[str, float], Transport] = {}
+        self._region = region
+        self._env = env
+        self._transports: dict[tuple[str, float, bool], Transport] = {}
 
     async def send(self, request: HttpRequest) -> tuple[int, Mapping[str, str], bytes]:
         return await self._transport(request, self._timeout_s).send(request)
@@ -130,15 +134,21 @@ class Way:
     def _transport(self, request: HttpRequest, timeout_s: float) -> Transport:
         parts = urlsplit(request.url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        found = self._transports.get((origin, timeout_s))
+        stored = self.wire.is_stored(request)
+        found = self._transports.get((origin, timeout_s, stored))
         if found is None:
-            found = self._transports[origin, timeout_s] = Transport(
+            headers, signer = self._model.auth_headers, self._model.signer
+            if stored:
+                from inlay.providers.bedrock_signing import AwsSigner, find_region
+
+                headers, signer = (), AwsSigner(find_region(self._region, self._env), service="s3", env=self._env)
+            found = self._transports[origin, timeout_s, stored] = Transport(
                 parse_endpoint(origin),
-                self._model.auth_headers,
+                headers,
                 concurrency=CONNECTIONS,
                 timeout_s=timeout_s,
-                provider=self._model.provider,
-                signer=self._model.signer,
+                provider="s3" if stored else self._model.provider,
+                signer=signer,
             )
         return found
 
@@ -364,4 +374,5 @@ class Batching:
         wire = load_wire(batch.provider, model.dialect, batch.endpoint, batch.region, storage)
         if wire is None:
             raise SpecError(f"{batch.provider} has no batch API that this Inlay knows", remedy="upgrade Inlay")
-        return Way(model, wire, session.enrichment.limits.timeout_s)
+        timeout_s = session.enrichment.limits.timeout_s
+        return Way(model, wire, timeout_s, region=batch.region or None, env=session.env)

@@ -80,6 +80,10 @@ class BatchWire(Protocol):
     serial: ClassVar[bool]
     idempotent: ClassVar[bool]
 
+    def is_stored(self, request: HttpRequest) -> bool:
+        """Whether a request is for the user's own storage (S3), which has a signature of its own."""
+        ...
+
     def url(self, request: HttpRequest) -> str:
         """The endpoint that a batch of such requests names. All its lines have the same one."""
         ...

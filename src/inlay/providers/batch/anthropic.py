@@ -57,6 +57,9 @@ class AnthropicBatch:
     def _get(self, path: str) -> HttpRequest:
         return HttpRequest(self._base + path, b"", self._headers, "GET")
 
+    def is_stored(self, request: HttpRequest) -> bool:
+        return False
+
     def url(self, request: HttpRequest) -> str:
         return urlsplit(request.url).path
 

@@ -56,6 +56,9 @@ class BedrockBatch:
             self._s3 = storage.endpoint.rstrip("/")
         self._storage = storage
 
+    def is_stored(self, request: HttpRequest) -> bool:
+        return request.url.startswith(self._s3 + "/")
+
     def url(self, request: HttpRequest) -> str:
         """`MODEL OPERATION`, as in the path of the live call."""
         model, _, operation = urlsplit(request.url).path.removeprefix("/model/").rpartition("/")

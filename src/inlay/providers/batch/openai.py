@@ -47,6 +47,9 @@ class OpenAIBatch:
         mark = "&" if self._query else "?"
         return f"{self._base}{path}{self._query}{mark + query if query else ''}"
 
+    def is_stored(self, request: HttpRequest) -> bool:
+        return False
+
     def url(self, request: HttpRequest) -> str:
         path = urlsplit(request.url).path
         at = path.rfind("/v1/")
