@@ -29,6 +29,7 @@ from inlay.types import (
     Spending,
     StoredAnswer,
     StoredCell,
+    Usage,
 )
 
 if TYPE_CHECKING:
@@ -210,6 +211,11 @@ class Store(Protocol):
     def attempts(self, fingerprints: Sequence[bytes]) -> list[Attempt]:
         """The closed attempts for these addresses that are kept in detail, oldest first. For looking at single rows:
         it may read the whole ledger."""
+        ...
+
+    def recent_usage(self, pass_id: int, recipe_id: int, limit: int = 500) -> list[Usage]:
+        """The tokens of the latest calls of a pass that gave an answer under this recipe, newest first; fewer than
+        `limit` where there are fewer, or where they lie far back in a long ledger. Bounded in time: plans ask for it."""
         ...
 
     # what people say

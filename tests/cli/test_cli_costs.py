@@ -34,7 +34,7 @@ def test_the_dearest_records_come_first_and_are_harmless(project: Any, simulator
     project.rows([("長い \x1b[2J鍵", "long " * 200), *project.ROWS])
     assert project.inlay("run", "--quiet").returncode == 0
     found = costs(project, "--by", "record", "--top", "3")
-    assert [line["name"] for line in found["lines"]][0] == "長い \x1b[2J鍵"
+    assert found["lines"][0]["name"] == "長い \x1b[2J鍵"
     assert len(found["lines"]) == 3
     assert "\x1b" not in project.inlay("costs", "--by", "record").stdout
 
@@ -108,3 +108,19 @@ def test_an_unknown_price_of_a_known_provider_is_asked_about(project: Any, simul
     assert len(simulator.ledger) == 0
     assert project.inlay("run", "--yes", "--quiet", **key).returncode == 0
     assert len(simulator.ledger) == 6
+
+
+def test_earlier_calls_make_the_estimate(project: Any, simulator: Simulator) -> None:
+    simulator.control(completion_tokens=90)
+    rows = [(f"k{number}", f"Room {number} was fine") for number in range(60)]
+    project.rows(rows[:30])
+    report = json.loads(project.inlay("run", "--json", "--quiet").stdout)
+    estimate = report["estimate"]
+    assert (estimate["seen"], estimate["actual_usd"]) == (0, report["cost_usd"])
+    project.rows(rows)
+    plan = json.loads(project.inlay("plan", "--json").stdout)
+    assert (plan["calls"], plan["seen"]) == (30, 30)
+    assert plan["low_usd"] < report["cost_usd"] < plan["high_usd"] <= plan["worst_usd"]
+    assert plan["cost_usd"] == pytest.approx(report["cost_usd"], rel=0.01)
+    assert plan["passes"][0]["output_tokens"] == 30 * 90
+    assert "from 30 calls so far" in project.inlay("plan").stdout

@@ -39,6 +39,8 @@ def test_the_commands_are_listed_in_the_order_of_use() -> None:
         "inlay run",
         "inlay show",
         "inlay status",
+        "inlay costs",
+        "inlay prices",
         "inlay explain",
         "inlay correct",
         "inlay corrections",

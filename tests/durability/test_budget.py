@@ -12,6 +12,7 @@ from durable_scene import Scene, count, seeded, texts
 from inlay.testing import Simulator
 
 RUNS = count(12, 500)
+CROWDS = count(2, 500)
 
 
 def some_price(rng: random.Random) -> dict[str, float]:
@@ -77,6 +78,52 @@ def test_the_bill_never_passes_the_cap(scene: Scene, sim: Simulator) -> None:
         with scene.open_store() as store, store._db.read() as con:
             booked, reserved = con.execute(
                 "SELECT spent, reserved FROM spending WHERE enrichment = ? AND scope = 'total'", (f"e{turn}",)
+            ).fetchone() or (0, 0)
+        assert sim.ledger.billed_nusd <= booked + reserved <= cap, turn
+        scene.nothing_open()
+
+
+def test_eight_processes_and_kills_on_one_store_stay_under_one_cap(scene: Scene, sim: Simulator) -> None:
+    rng = seeded("crowds")
+    for turn in range(CROWDS):
+        price = some_price(rng)
+        rows, tokens = rng.randrange(80, 240), rng.choice([10, 60, 200])
+        sim.clear()
+        sim.control(
+            prices={"*": price},
+            completion_tokens=tokens,
+            latency=rng.choice([0.01, "uniform:0.01,0.1"]),
+            faults=rng.choice([[], [{"fault": "hang_up", "share": 0.1}], [{"fault": "timeout", "share": 0.05}]]),
+            seed=rng.randrange(1000),
+        )
+        scene.rows(texts(rows))
+        one = scene.one_pass(f"crowd{turn}", f"Crowd {turn}: {{{{ text }}}}", prices=price, max_output_tokens=220)
+        typical = (250 * price["input_per_million"] + tokens * price["output_per_million"]) / 1e6
+        usd = round(typical * rows * rng.uniform(0.1, 0.9), 7)
+        scene.declare(
+            name=f"crowd{turn}",
+            passes=[one],
+            budget={"usd": usd, "per": rng.choice(["day", "month", "total"])},
+            limits={"concurrency": rng.choice([4, 50]), "timeout_s": 1},
+            failures={"max_percent": 100, "max_tries": 10},
+        )
+        cap = round(usd * 1e9)
+        running = [scene.start() for _ in range(8)]
+        deadline = time.monotonic() + 60
+        while not len(sim.ledger) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for process in rng.sample(running, rng.randrange(1, 5)):
+            time.sleep(rng.uniform(0, 0.1))
+            process.send_signal(rng.choice([signal.SIGKILL, signal.SIGTERM]))
+        for process in running:
+            process.communicate()
+        assert sim.ledger.billed_nusd <= cap, (turn, sim.ledger.billed_nusd, cap)
+        ended = scene.command_run()
+        assert ended.code in (0, 1, 3), ended.err
+        assert sim.ledger.billed_nusd <= cap, (turn, sim.ledger.billed_nusd, cap)
+        with scene.open_store() as store, store._db.read() as con:
+            booked, reserved = con.execute(
+                "SELECT spent, reserved FROM spending WHERE enrichment = ? AND scope = 'total'", (f"crowd{turn}",)
             ).fetchone() or (0, 0)
         assert sim.ledger.billed_nusd <= booked + reserved <= cap, turn
         scene.nothing_open()

@@ -37,6 +37,9 @@ def draw(out: screen.Page, plan: Plan, file: str | None, *, refreshed: bool) -> 
     out.line()
     if plan.minutes is not None:
         out.line(f"about {words.duration(plan.minutes * 60)} at the configured limits")
+    if plan.calls and plan.seen and plan.low_usd is not None:
+        calls = words.counted(plan.seen, "call")
+        out.line(f"expected {words.dollars(plan.low_usd)} to {words.dollars(plan.high_usd)}, from {calls} so far")
     for line in _remarks(plan, file, refreshed):
         out.line(line)
 

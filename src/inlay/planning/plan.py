@@ -19,9 +19,9 @@ class PassPlan:
 
     `asked` cells would be worked on by this run (after `limit`). Of these, rules answer `ruled` whole, and `reused`
     have their answer in the store already. `distinct` inputs remain, one call each. `cost_usd` is None where the price
-    is unknown, `worst_usd` is what would be reserved. Tokens are estimates over all calls. `local`: the
-    model runs in this process. `pack` is how many records are expected in a call; passes with the same number in
-    `fused` share their calls.
+    is unknown, `worst_usd` is what would be reserved; the truth is expected between `low_usd` and `high_usd`, which
+    `seen` earlier calls say (0: only the texts do). Tokens are estimates over all calls. `local`: the model runs in
+    this process. `pack` is how many records are expected in a call; passes with the same number in `fused` share theirs.
     """
 
     name: str
@@ -38,6 +38,9 @@ class PassPlan:
     local: bool = False
     pack: int = 1
     fused: int | None = None
+    low_usd: float | None = None
+    high_usd: float | None = None
+    seen: int = 0
 
     @property
     def calls(self) -> int:
@@ -80,6 +83,22 @@ class Plan:
         return _sum(part.cost_usd for part in self.passes if part.calls)
 
     @property
+    def low_usd(self) -> float | None:
+        """The least that is to be expected; None where a price is unknown."""
+        return _sum(part.low_usd for part in self.passes if part.calls)
+
+    @property
+    def high_usd(self) -> float | None:
+        """The most that is to be expected; None where a price is unknown."""
+        return _sum(part.high_usd for part in self.passes if part.calls)
+
+    @property
+    def seen(self) -> int:
+        """How many earlier calls the estimate is from; 0 where a pass has too few of them."""
+        seen = [part.seen for part in self.passes if part.calls]
+        return sum(seen) if seen and all(seen) else 0
+
+    @property
     def worst_usd(self) -> float | None:
         """The most that the calls can cost; None where a price is unknown."""
         return _sum(part.worst_usd for part in self.passes if part.calls)
@@ -104,6 +123,7 @@ class Plan:
         out["calls"] = self.calls
         out["cost_usd"] = self.cost_usd
         out["worst_usd"] = self.worst_usd
+        out["low_usd"], out["high_usd"], out["seen"] = self.low_usd, self.high_usd, self.seen
         return out
 
 

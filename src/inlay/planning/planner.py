@@ -159,7 +159,8 @@ class Planner:
         )
         reused = 0 if part.upstream or not distinct else self._reused(index)
         calls = max(0, distinct - reused)
-        figures = Estimator(part.compiled, part.pricing).estimate(self._sample(index) if calls else [], calls)
+        past = self._store.recent_usage(part.ref.pass_id, part.ref.recipe_id) if calls and not part.pricing.free else []
+        figures = Estimator(part.compiled, part.pricing).estimate(self._sample(index) if calls else [], calls, past)
         return PassPlan(
             name=part.compiled.spec.name,
             model=part.label or part.model,
@@ -175,6 +176,9 @@ class Planner:
             local=part.pricing.free,
             pack=figures.pack,
             fused=part.fused,
+            low_usd=figures.low_usd,
+            high_usd=figures.high_usd,
+            seen=figures.seen,
         )
 
     def _ancestors(self, index: int) -> list[int]:

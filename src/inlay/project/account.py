@@ -185,7 +185,7 @@ def _saved(asked: Sequence[Mapping[str, Any]], ledger: Sequence[Mapping[str, Any
         shared_usd=usd(sum(line["saved_shared_nusd"] for line in asked)),
         shared_calls=round(sum(line["attempts"] - line["calls"] for line in asked), 3),
         batch_usd=usd(sum(line["saved_batch_nusd"] for line in asked)),
-        reuse_usd=round(reuse, 9),
+        reuse_usd=reuse,
         reuse_calls=reuse_calls,
     )
 

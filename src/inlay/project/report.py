@@ -80,6 +80,14 @@ class Report:
             "published": self.published,
             "published_rows": self.published_rows,
             **self.summary,
+            "estimate": {
+                "cost_usd": self.plan.cost_usd,
+                "low_usd": self.plan.low_usd,
+                "high_usd": self.plan.high_usd,
+                "worst_usd": self.plan.worst_usd,
+                "seen": self.plan.seen,
+                "actual_usd": self.summary.get("cost_usd"),
+            },
             "plan": self.plan.to_json(),
         }
 

@@ -127,3 +127,18 @@ def _attempt(number: int, fingerprint: bytes, run_id: int, opened: int, closed: 
         sharing,
         Savings(*rest[-3:]),
     )
+
+
+_LOOK_BACK = 20_000  # attempts: a plan must not wait for a long ledger
+
+
+def usage_of(con: sqlite3.Connection, pass_id: int, recipe_id: int, limit: int) -> list[Usage]:
+    """See `contracts.Store.recent_usage`."""
+    rows = con.execute(
+        "SELECT a.input_tokens, a.output_tokens, a.cached_tokens, a.cache_write_tokens, a.reasoning_tokens "
+        "FROM attempts a JOIN answers n ON n.answer_id = a.answer_id "
+        "WHERE a.attempt_id > (SELECT coalesce(max(attempt_id), 0) FROM attempts) - ? AND a.pass_id = ? "
+        "AND a.input_tokens > 0 AND n.recipe_id = ? ORDER BY a.attempt_id DESC LIMIT ?",
+        (_LOOK_BACK, pass_id, recipe_id, limit),
+    )
+    return [Usage(*row) for row in rows]

@@ -51,6 +51,7 @@ from inlay.types import (
     StoredAnswer,
     StoredCell,
     Unaffordable,
+    Usage,
 )
 
 if TYPE_CHECKING:
@@ -373,6 +374,17 @@ class MemoryStore:
             wanted = set(fingerprints)
             found = [a for a in self._books.attempts.values() if a.fingerprint in wanted and a.is_detail]
             return [attempt.closed() for attempt in sorted(found, key=lambda attempt: attempt.attempt_id)]
+
+    def recent_usage(self, pass_id: int, recipe_id: int, limit: int = 500) -> list[Usage]:
+        with self._lock:
+            self._now()
+            found: list[Usage] = []
+            for attempt in reversed(self._books.attempts.values()):
+                answer = self._answers.get(attempt.answer_id or 0)
+                mine = attempt.pass_id == pass_id and attempt.is_detail and attempt.usage.input_tokens
+                if mine and answer is not None and answer[0].recipe_id == recipe_id and len(found) < limit:
+                    found.append(attempt.usage)
+            return found
 
     # what people say
 

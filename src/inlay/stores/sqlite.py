@@ -23,7 +23,7 @@ from inlay.stores.accounts import ASKED_AGAIN, TERMINAL_REASONS
 from inlay.stores.corrections import read_corrections, write_corrections
 from inlay.stores.database import Database
 from inlay.stores.journal import SqliteJournal
-from inlay.stores.ledger import attempts_for, ledger_rows
+from inlay.stores.ledger import attempts_for, ledger_rows, usage_of
 from inlay.stores.passes import add_pass, find_pass, recipe_text
 from inlay.types import (
     Attempt,
@@ -40,6 +40,7 @@ from inlay.types import (
     Spending,
     StoredAnswer,
     StoredCell,
+    Usage,
 )
 
 if TYPE_CHECKING:
@@ -325,6 +326,10 @@ class SqliteStore:
     def ledger(self, enrichment: str, *, run_id: int | None = None, days: bool = False) -> list[dict[str, Any]]:
         with self._db.read() as con:
             return ledger_rows(con, enrichment, run_id, days=days)
+
+    def recent_usage(self, pass_id: int, recipe_id: int, limit: int = 500) -> list[Usage]:
+        with self._db.read() as con:
+            return usage_of(con, pass_id, recipe_id, limit)
 
     def attempts(self, fingerprints: Sequence[bytes]) -> list[Attempt]:
         with self._db.read() as con:

@@ -261,6 +261,19 @@ class StoreContract(ClaimsContract, CorrectionsContract, BatchesContract):
         assert scene.store.ledger("tenants", days=True) == days, "what was pruned keeps its day and its savings"
         assert scene.store.verify() == []
 
+    def test_recent_usage_is_that_of_answers_under_one_recipe(self, tmp_path: Path) -> None:
+        scene = self.scene(tmp_path)
+        run = scene.begin()
+        scene.ask(run, "1", "x")
+        scene.ask(run, "2", "y")
+        [claimed] = scene.claim(run, "z")
+        scene.store.commit([Settlement(claimed.attempt_id, "refused", 5, Usage(99, 9))], run=run)
+        pass_id, recipe_id = scene.ref.pass_id, scene.ref.recipe_id
+        found = scene.store.recent_usage(pass_id, recipe_id)
+        assert [(one.input_tokens, one.output_tokens) for one in found] == [(10, 2), (10, 2)]
+        assert len(scene.store.recent_usage(pass_id, recipe_id, 1)) == 1
+        assert scene.store.recent_usage(pass_id, recipe_id + 1) == scene.store.recent_usage(999, recipe_id) == []
+
     # care
 
     def test_prune_deletes_what_no_cell_uses_and_keeps_the_sums(self, tmp_path: Path) -> None:
