@@ -88,8 +88,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # What is searched for stands in columns, all else of a batch in `facts`, as JSON. A line goes when it is
         # settled: what is left of it is its attempt. `driver` works on the batch until `driver_until`.
         "CREATE TABLE batches (submission TEXT NOT NULL PRIMARY KEY, enrichment TEXT NOT NULL, "
-        "run_id INTEGER NOT NULL, account TEXT NOT NULL, state TEXT NOT NULL, made_at BIGINT NOT NULL, facts TEXT NOT NULL, "
-        "check_sum BIGINT NOT NULL, driver TEXT NOT NULL, driver_until BIGINT NOT NULL)",
+        "run_id INTEGER NOT NULL, account TEXT NOT NULL, state TEXT NOT NULL, made_at BIGINT NOT NULL, "
+        "facts TEXT NOT NULL, check_sum BIGINT NOT NULL, driver TEXT NOT NULL, driver_until BIGINT NOT NULL)",
         "CREATE INDEX batches_by_enrichment ON batches (enrichment, made_at)",
         "CREATE TABLE batch_lines (submission TEXT NOT NULL, custom_id TEXT NOT NULL, attempt_id INTEGER NOT NULL, "
         "pass_id INTEGER NOT NULL, recipe_id INTEGER NOT NULL, fingerprint BLOB NOT NULL, facts TEXT NOT NULL, "
