@@ -57,8 +57,8 @@ HELD_AGAIN_S = 0.5
 class Runner:
     """One run over a store. Build it, then `await run(rows)`.
 
-    `senders` gives each lane its transport (None for local models), `filling` says of the lanes of passes in batches how
-    these are made. `prepared` are the batches that this run has journalled.
+    `senders` gives each lane its transport (None for local models), `filling` says how the batches of a lane are made.
+    `prepared` are the batches that this run has journalled.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ class RunOptions:
     `budget_usd` overrides the declaration's budget. `confirm` is asked when a run without a budget may cost more than
     a dollar; None refuses. `interrupts` handles Ctrl-C and SIGTERM (the main thread only); `control` lets another
     thread stop the run. `watch` receives the live figures once, before the first call. `mode` (live, batch, auto)
-    overrides the declaration's; without `wait` a run returns once its batches are ordered, and a later one collects them.
+    overrides the declaration's; without `wait` a run returns once its batches are ordered: a later one collects them.
     """
 
     limit: int | None = None
@@ -223,7 +223,7 @@ def _drive(
     seen: set[str] | None = None,
     again: bool = False,
 ) -> tuple[RunStopped | None, int]:
-    """Run the engine in an event loop of its own (uvloop where present); why it stopped, and how many batches it made.
+    """Run the engine in an event loop of its own (uvloop where present): why it stopped, how many batches it made.
 
     `only` are the keys of the rows to take, `seen` receives those that were taken; `again`: this run has planned before.
     """

@@ -74,7 +74,7 @@ class Folder:
                 continue
 
     def sweep(self, known: Callable[[str], bool]) -> None:
-        """Delete files that a run left behind when it was killed: of no submission that is `known`, and long untouched."""
+        """Delete files that a killed run left behind: long untouched, and of no submission that is `known`."""
         if not self.path.is_dir():
             return
         for path in self.path.iterdir():
