@@ -215,7 +215,7 @@ class Store(Protocol):
 
     def recent_usage(self, pass_id: int, recipe_id: int, limit: int = 500) -> list[Usage]:
         """The tokens of the latest calls of a pass that gave an answer under this recipe, newest first; fewer than
-        `limit` where there are fewer, or where they lie far back in a long ledger. Bounded in time: plans ask for it."""
+        `limit` where there are fewer, or where they lie far back in a long ledger. Bounded in time, for plans."""
         ...
 
     # what people say

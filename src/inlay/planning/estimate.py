@@ -47,8 +47,8 @@ class Pricing:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The estimate for all calls of a pass, `pack` records in each. It lies between `low_usd` and `high_usd`, more likely than not; `seen` is
-    how many earlier calls say so, 0 where only the texts do."""
+    """The estimate for all calls of a pass, `pack` records in each. It lies between `low_usd` and `high_usd`, more
+    likely than not; `seen` is how many earlier calls say so, 0 where only the texts do."""
 
     input_tokens: int
     output_tokens: int

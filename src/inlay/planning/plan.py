@@ -21,7 +21,7 @@ class PassPlan:
     have their answer in the store already. `distinct` inputs remain, one call each. `cost_usd` is None where the price
     is unknown, `worst_usd` is what would be reserved; the truth is expected between `low_usd` and `high_usd`, which
     `seen` earlier calls say (0: only the texts do). Tokens are estimates over all calls. `local`: the model runs in
-    this process. `pack` is how many records are expected in a call; passes with the same number in `fused` share theirs.
+    this process. `pack` is how many records are expected in a call; passes with the same `fused` number share theirs.
     """
 
     name: str
