@@ -41,7 +41,10 @@ def scene_of(folder: Path, sim: Simulator, way: str, monkeypatch: pytest.MonkeyP
     if scene.provider == "bedrock":
         more["region"] = "us-east-1"
     scene.declare(
-        passes=[scene.one_pass(**more), scene.one_pass("note", "Note {{ id }}: {{ passes.read.sentiment }}", prefix="n_", **more)],
+        passes=[
+            scene.one_pass(**more),
+            scene.one_pass("note", "Note {{ id }}: {{ passes.read.sentiment }}", prefix="n_", **more),
+        ],
         batch={"poll_s": 0.05, "lost_after_s": 30, **batch},
     )
     return scene
