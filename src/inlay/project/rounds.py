@@ -14,6 +14,7 @@ from typing import Any
 from inlay.batches import Batch, BatchState
 from inlay.engine.batch.applying import Settled
 from inlay.engine.batch.files import Folder
+from inlay.engine.events import BudgetWarning
 from inlay.engine.tally import PassTally, Tally
 from inlay.errors import BudgetReached, ProviderUnusable, RunStopped, SpecError, TooManyFailures
 from inlay.planning.decide import Rule
@@ -22,7 +23,7 @@ from inlay.planning.planner import Planner
 from inlay.project.batching import Batching, Waited, batchable, fewest, fillings, refuse_without
 from inlay.project.running import Interrupts, RunOptions, _drive, in_loop
 from inlay.project.session import Session
-from inlay.types import Budget, PassRef, RunRecord
+from inlay.types import Budget, PassRef, RunRecord, usd
 
 # No source has more rows; a plan that is not to be capped has this limit.
 EVERY_ROW = 2**53
@@ -126,7 +127,7 @@ def _told(seen: Waited) -> list[str]:
     notes = []
     if seen.settled:
         notes.append(f"{seen.settled} answers of earlier batches were collected first")
-    return notes
+    return notes + [error.message for error in seen.blocked]
 
 
 @dataclass(slots=True)
@@ -141,6 +142,7 @@ class Rounds:
     options: RunOptions
     waiting: int = 0
     _tally: Tally | None = None
+    _warned: bool = False
 
     def run(self, planner: Planner, rules: Any) -> tuple[Tally, RunStopped | None]:
         """Until nothing is left to do, or the run has stopped. Costs money."""
@@ -157,11 +159,12 @@ class Rounds:
             if not made and not any(part.in_batch for part in tally.passes):
                 break
             waited = self._wait()
+            self._warn()
             stopped = waited.stopped or self._failures() or (stopped if not waited.settled else None)
             if stopped is not None or not options.wait:
                 break
             if not waited.settled:
-                stopped = self._nothing(waited)
+                stopped = next(iter(waited.blocked), None) or self._nothing(waited)
                 break
             stopped, made = self._again(only)
         for part in tally.passes:
@@ -231,6 +234,16 @@ class Rounds:
             if answer.confidence is not None and answer.value is not None:
                 part.confidence_sum += answer.confidence
                 part.confidence_n += 1
+
+    def _warn(self) -> None:
+        """Tell once that four fifths of the budget are spent."""
+        budget = self.budget
+        if budget is None or self._warned or self.options.listener is None:
+            return
+        spent = self.session.store().spending(self.record, budget.per).spent_nusd
+        if spent * 5 >= budget.cap_nusd * 4:
+            self._warned = True
+            self.options.listener(BudgetWarning(usd(spent), usd(budget.cap_nusd)))
 
     def _failures(self) -> RunStopped | None:
         """Whether more cells have failed than may."""
