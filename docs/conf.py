@@ -55,8 +55,6 @@ CONTENTS = (
             "providers/azure",
             "providers/anthropic",
             "providers/bedrock",
-            "providers/anthropic",
-            "providers/bedrock",
             "providers/compatible",
         ),
     ),
