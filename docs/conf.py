@@ -45,7 +45,17 @@ CONTENTS = (
     ("Start", ("quickstart", "concepts")),
     (
         "Use",
-        ("declaration", "fields", "running", "cost", "batch", "fewer-tokens", "rules-and-corrections", "python"),
+        (
+            "declaration",
+            "fields",
+            "running",
+            "cost",
+            "batch",
+            "fewer-tokens",
+            "models",
+            "rules-and-corrections",
+            "python",
+        ),
     ),
     (
         "Providers",

@@ -108,7 +108,7 @@ def test_it_names_the_wire_and_what_the_model_can(project: Project) -> None:
         "prompt": "{{ text }}",
         "fields": {"mood": "good|bad"},
     }
-    project.declare(passes=[claude, {**openai_pass()[0], "name": "more", "wire": "responses"}])
+    project.declare(passes=[claude, {**openai_pass()[0], "name": "more", "wire": "responses", "prefix": "more_"}])
     done = project.inlay("doctor", "--json", **{**BARE, "OPENAI_API_KEY": SECRET, "ANTHROPIC_API_KEY": SECRET})
     assert done.returncode == 0, done.stdout + done.stderr
     haiku, luna = json.loads(done.stdout)["models"]

@@ -264,7 +264,9 @@ def test_the_summary_of_a_run_adds_up(capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_summary_tells_cost_estimate_and_what_is_not_certain(capsys: pytest.CaptureFixture[str]) -> None:
     text = drawn_report(capsys, make_report())
     assert "1,893 calls, 412,345 tokens in (2,048 from the provider's cache), 95,000 out\n" in text
-    assert "cost $0.3333, estimated $0.0889, at most $0.3100 for all of it; $0.0333 of it booked at its worst case" in text
+    assert (
+        "cost $0.3333, estimated $0.0889, at most $0.3100 for all of it; $0.0333 of it booked at its worst case" in text
+    )
     assert "next: inlay status shows why cells failed; inlay retry makes them worth asking again" in text
 
 
