@@ -83,7 +83,7 @@ def test_plan_says_what_auto_became(project: Project) -> None:
 def test_run_asks_publishes_and_sums_up(project: Project, simulator: Simulator) -> None:
     done = project.inlay("run")
     assert done.returncode == 0, done.stderr
-    assert "total       6        6 " in done.stdout
+    assert "read       6        6          0\n" in done.stdout
     assert "wrote out.jsonl: 6 rows\n" in done.stdout
     assert "6 calls," in done.stdout
     assert done.stderr.startswith("reviews: 6 rows in reviews.csv")
