@@ -255,7 +255,7 @@ class Session:
                 )
             assert work is not None
             if index in self.batched:
-                work.batch, work.live_price = True, steps[0].live_price
+                work.batch, work.live_price = True, next(iter(steps)).live_price
             out.append(work)
         return out
 
