@@ -191,8 +191,11 @@ WIRES: list[BatchWire] = [
 ]
 
 
+BODIES = [b"", b"null", b"[]", b"{}", b"<html>", b'{"id": 5}', b"\xff", b"[" * 5000, b'{"data": 1}']
+
+
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: type(wire).__name__)
-@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b"<html>", b'{"id": 5}', b"\xff", b"[" * 5000, b'{"data": 1}'])
+@pytest.mark.parametrize("body", BODIES)
 def test_nothing_that_a_server_sends_is_taken_for_a_batch(wire: BatchWire, body: bytes) -> None:
     for read in (wire.created, wire.polled, wire.found):
         with pytest.raises(Unreadable):
