@@ -1,4 +1,4 @@
-"""A batch has the cells, the store, the budget and the resume of a live run, at half the price; by the simulator's books."""
+"""A batch is the same cells, store, budget and resume as a live run, at half the price: by the simulator's books."""
 
 from __future__ import annotations
 
