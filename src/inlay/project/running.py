@@ -215,7 +215,7 @@ def _drive(
 ) -> tuple[RunStopped | None, int]:
     """Run the engine in a loop of its own (uvloop where present): why it stopped, how many batches it made.
 
-    `only` are the keys of the rows to take, `seen` receives those that were taken; `again`: this run has planned before.
+    `only` are the keys of the rows to take, `seen` receives those that were; `again`: this run has planned before.
     """
     if not again:
         tally.rows_planned = planner.plan.rows_taken
