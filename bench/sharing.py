@@ -1,7 +1,7 @@
 """Four processes on one store under one provider's limit: how much of it they use, and how often they hit it.
 
-The limit is kept by a simulator in a process of its own: 600 requests a minute, two seconds' worth at once. Each process
-has a declaration and rows of its own; they begin together. What stays true: all is judged by the provider's books.
+The limit is kept by a simulator in a process of its own: 600 requests a minute, two seconds' worth at once. Each
+process has a declaration and rows of its own; they begin together. What stays true: the provider's books judge.
 """
 
 from __future__ import annotations

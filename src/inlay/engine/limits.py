@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
+from inlay.engine.buckets import Bucket, paced
 from inlay.errors import RateLimited, Transient
 
 Work = TypeVar("Work")
@@ -27,7 +28,8 @@ MIN_WAIT_S, MAX_WAIT_S = 0.5, 120.0
 START_CONCURRENCY, CEILING = 16, 256
 # A lane that learnt its rate stays a little under it: the provider's clock and ours differ.
 SAFETY = 0.985
-# A lane beside others on the same store saves up no more than this many seconds of its share: together they go evenly.
+# A lane beside others on the same store saves up no more than this many seconds of its share (and one call): together
+# they go evenly.
 EVEN_S, EVEN_TOKENS_S = 0.1, 1.0
 # A 429 all the same: so much slower, and back to the full rate over some hundred and fifty successes.
 SLOWER, RECOVERY = 0.97, 0.0002
@@ -35,42 +37,6 @@ SLOWER, RECOVERY = 0.97, 0.0002
 SELDOM = 0.15
 # This many transient failures in a row (and no success) turn a lane to probing with one call at a time.
 PROBE_AFTER = 24
-
-
-class Bucket:
-    """A token bucket: `rate` units a second, at most `capacity` saved up. Time comes from the caller."""
-
-    __slots__ = ("capacity", "level", "rate", "updated")
-
-    def __init__(self, rate: float, capacity: float, now: float, level: float | None = None) -> None:
-        self.rate = rate
-        self.capacity = capacity
-        self.level = capacity if level is None else level
-        self.updated = now
-
-    def wait(self, units: float, now: float) -> float:
-        """Seconds until `units` may go (0: now). More than the capacity goes when the bucket is full."""
-        self._fill(now)
-        missing = min(units, self.capacity) - self.level
-        return 0.0 if missing <= 1e-9 else missing / self.rate
-
-    def take(self, units: float) -> None:
-        """Take `units`; the level may go below zero (a call larger than the capacity)."""
-        self.level -= units
-
-    def change(self, rate: float, capacity: float) -> None:
-        """From the last look at the bucket on it fills at this rate, to this capacity."""
-        self.rate, self.capacity = rate, capacity
-        self.level = min(self.level, capacity)
-
-    def _fill(self, now: float) -> None:
-        self.level = min(self.capacity, self.level + (now - self.updated) * self.rate)
-        self.updated = now
-
-
-def paced(per_second: float, now: float) -> Bucket:
-    """A bucket for a declared rate: evenly spaced, with just enough slack for timers that wake late."""
-    return Bucket(per_second, max(1.0, per_second * 0.05), now, level=1.0)
 
 
 class Lane(Generic[Work]):
@@ -344,7 +310,7 @@ class Lane(Generic[Work]):
             limit = self.told_requests * self.share
             rate = limit / 60 * SAFETY * self._slowed
             even = self.paced_by_429 or not alone
-            self.requests.change(rate, max(1.0, rate * EVEN_S) if even else limit)
+            self.requests.change(rate, 1.0 + rate * EVEN_S if even else limit)
         if self.tokens is not None and self.told_tokens:
             limit = self.told_tokens * self.share
             rate = limit / 60 * SAFETY

@@ -6,8 +6,9 @@ by whoever meets them.
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from inlay.stores.attempts import Alive
 from inlay.types import LaneNote
@@ -22,7 +23,7 @@ def share_lanes(
 ) -> dict[str, tuple[LaneNote, ...]]:
     """See `contracts.Store.share_lanes`; inside the caller's write transaction."""
     if not notes:
-        con.execute("DELETE FROM lanes WHERE runner = ?", (runner,))
+        leave(con, runner)
         return {}
     names = ("expires_at", *_SAID)
     con.executemany(
@@ -38,6 +39,20 @@ def share_lanes(
         elif lane in found:
             found[lane].append(_note(lane, said))
     return {lane: tuple(others) for lane, others in found.items()}
+
+
+def leave(con: sqlite3.Connection, runner: str) -> None:
+    """Forget what a runner noted; inside the caller's write transaction."""
+    con.execute("DELETE FROM lanes WHERE runner = ?", (runner,))
+
+
+def problems(con: sqlite3.Connection) -> Iterator[str]:
+    """One sentence for each note that nobody can have written."""
+    if con.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'lanes'").fetchone() is None:
+        return  # an older store that may only be read was never migrated
+    for lane, runner, *said in con.execute(f"SELECT lane, runner, expires_at, {', '.join(_SAID)} FROM lanes"):
+        if not all(isinstance(value, (int, float)) and math.isfinite(value) and value >= 0 for value in said):
+            yield f"what runner {runner!r} noted of the lane {lane!r} makes no sense"
 
 
 def _row(note: LaneNote) -> tuple[float, ...]:
