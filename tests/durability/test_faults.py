@@ -53,6 +53,7 @@ EXPECTED = {
     "http_500": "failed overloaded",
     "http_503": "failed overloaded",
     "http_529": "failed overloaded",
+    "error_in_200": "failed overloaded",
 }
 STOPPING = {
     "http_401": "api key",

@@ -14,7 +14,6 @@ import orjson
 
 from inlay.testing.answers import answer_by_schema
 
-
 _LINES = ({"id", "record"}, {"id", "prompt"})
 
 
