@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durable_scene import PRICES, Scene, texts
+from durable_scene import Scene, texts
 from obliging import answers, obliging, records_of, spoiling
 
 from inlay import project
