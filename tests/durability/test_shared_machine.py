@@ -77,7 +77,7 @@ class SharedMachine(Machine):
         self.scene.declare(passes=passes)
 
     def told(self, scene: Scene) -> list[bytes]:
-        """Without the names of models: where the first of a cascade failed on a bad day, the next one's answer stays."""
+        """Without models' names: where the first of a cascade failed on a bad day, the next one's answer stays."""
         rows = [orjson.loads(row) for row in super().told(scene)]
         kept = [
             {name: value for name, value in row.items() if not name.endswith(("_model", "_source"))} for row in rows
