@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import orjson
 from durable_scene import GRADE, Scene, count, fields_of, texts
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -74,6 +75,14 @@ class SharedMachine(Machine):
         part.pop("models", None)
         part |= {"models": CASCADE} if cascade and number else {"model": "compatible:sim"}
         self.scene.declare(passes=passes)
+
+    def told(self, scene: Scene) -> list[bytes]:
+        """Without models' names: where the first of a cascade failed on a bad day, the next one's answer stays."""
+        rows = [orjson.loads(row) for row in super().told(scene)]
+        kept = [
+            {name: value for name, value in row.items() if not name.endswith(("_model", "_source"))} for row in rows
+        ]
+        return [orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in kept]
 
     @invariant()
     def no_whole_answer_is_bought_twice(self) -> None:
