@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-from inlay.engine.buckets import Bucket, paced
+from inlay.engine.buckets import LATE_S, Bucket, paced
 from inlay.errors import RateLimited, Transient
 
 Work = TypeVar("Work")
@@ -304,9 +304,12 @@ class Lane(Generic[Work]):
         self._fit()
 
     def _fit(self) -> None:
-        """Bring the buckets of told limits up to date with the limit, the share and the pace."""
+        """Bring the buckets of declared and told rates up to date with the limit, the share and the pace."""
         alone = self.share == 1.0
-        if self.requests is not None and self.told_requests and not self.learnt_by_429:
+        if self.requests is not None and self.declared_rate is not None:
+            rate = self.declared_rate * self.share
+            self.requests.change(rate, 1.0 + rate * LATE_S)
+        elif self.requests is not None and self.told_requests and not self.learnt_by_429:
             limit = self.told_requests * self.share
             rate = limit / 60 * SAFETY * self._slowed
             even = self.paced_by_429 or not alone
