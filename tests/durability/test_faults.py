@@ -13,7 +13,7 @@ from durable_scene import SOAK, Scene, count, seeded, texts, undisturbed
 
 import inlay.engine.runner
 from inlay import project
-from inlay.engine.asking import Waiting
+from inlay.engine.host import Waiting
 from inlay.testing import FAULTS, Simulator
 
 # What becomes of a record whose every answer is spoilt in one way: done, or the state and the kind of its failure.

@@ -24,9 +24,10 @@ from typing import Any
 from inlay.batches import RUNNER as BATCH
 from inlay.batches import Batch, BatchLine
 from inlay.contracts import Store
-from inlay.engine.asking import Asking, Sender, Waiting
+from inlay.engine.asking import Asking
 from inlay.engine.batch.lane import BatchLane, Filling
 from inlay.engine.events import LaneOpened, Listener, Stopping
+from inlay.engine.host import Sender, Waiting
 from inlay.engine.lanesharing import SHARE_S, LaneSharing
 from inlay.engine.limits import Lane
 from inlay.engine.passwork import PassWork

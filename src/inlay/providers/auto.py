@@ -36,7 +36,8 @@ class Offer:
         """The variables that are still to be set; of alternatives the one that has most, else the first."""
         out: list[str] = []
         if not self.credential(env):
-            begun = max((*self.credentials, *self.ambient), key=lambda names: sum(bool(env.get(name)) for name in names))
+            every = (*self.credentials, *self.ambient)
+            begun = max(every, key=lambda names: sum(bool(env.get(name)) for name in names))
             out += [name for name in begun if not env.get(name)]
         return out + [names[0] for names in self.places if not any(env.get(name) for name in names)]
 
