@@ -45,7 +45,7 @@ CONTENTS = (
     ("Start", ("quickstart", "concepts")),
     (
         "Use",
-        ("declaration", "fields", "running", "cost", "fewer-tokens", "rules-and-corrections", "python"),
+        ("declaration", "fields", "running", "cost", "batch", "fewer-tokens", "rules-and-corrections", "python"),
     ),
     (
         "Providers",

@@ -1,4 +1,4 @@
-"""A batch is the same cells, store, budget and resume as a live run, at half the price; judged by the simulator's books."""
+"""A batch is the same cells, store, budget and resume as a live run, at half the price: by the simulator's books."""
 
 from __future__ import annotations
 
@@ -176,6 +176,40 @@ def test_another_key_does_not_touch_a_batch(scene: BatchScene, sim: Simulator, m
     scene.paid_once()
 
 
+def test_a_batch_that_cannot_be_touched_holds_up_no_other(
+    scene: BatchScene, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim.control(release_batches=False)
+    scene.run(wait=False)
+    sim.control(release_batches=True)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else-123")
+    scene.rows([*texts(40, distinct=30), *({**row, "id": f"n{row['id']}"} for row in texts(50)[40:])])
+    report = scene.run()
+    assert any("another key" in note for note in report.notes)
+    assert sum(bool(row["read_success"]) for row in scene.rows_out()) == 10
+    assert len(sim.ledger) == 10
+    assert [batch.run_id for batch in scene.batches(closed=False)] == [1]
+
+
+def test_a_store_in_memory_has_batches_too(scene: BatchScene) -> None:
+    scene.declare(store="memory", passes=scene.three_passes())
+    assert scene.run().exit_code == 0
+    assert len(scene.ledger.batches) == 3
+
+
+def test_four_fifths_of_a_budget_are_told(scene: BatchScene, sim: Simulator) -> None:
+    heard: list[Any] = []
+    scene.run(listener=heard.append)
+    assert "budget_warning" not in [event.name for event in heard]
+    scene.declare(
+        passes=[scene.one_pass(max_output_tokens=200)],
+        budget={"usd": sim.ledger.billed_nusd / 1e9 * 1.25, "per": "total"},
+    )
+    scene.rows(texts(41, distinct=31))
+    assert scene.run(listener=heard.append).exit_code == 0
+    assert [event.name for event in heard].count("budget_warning") == 1
+
+
 def test_a_cancelled_batch_keeps_what_was_paid_and_frees_the_rest(scene: BatchScene, sim: Simulator) -> None:
     sim.control(release_batches=False)
     scene.run(wait=False)
@@ -292,7 +326,7 @@ def test_what_is_missing_in_an_answer_is_asked_in_the_next_batch(scene: BatchSce
     report = scene.run()
     assert report.exit_code == 0
     assert all(row["read_success"] for row in scene.rows_out())
-    assert [len(batch.custom_ids) for batch in sim.ledger.batches][0] == 30
+    assert len(sim.ledger.batches[0].custom_ids) == 30
     assert len(sim.ledger.batches) == 2
     assert scene.booked() == (sim.ledger.billed_nusd, 0)
 

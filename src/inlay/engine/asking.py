@@ -13,12 +13,11 @@ at its worst case before the next one leaves; an error of ours in one record fai
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
-
-import orjson
 
 from inlay.engine.answer import Reading
 from inlay.engine.limits import Lane
@@ -33,11 +32,13 @@ from inlay.errors import (
     CellError,
     ConnectionFailed,
     InlayError,
+    InvalidRequest,
     ProviderError,
     ProviderUnusable,
     RateLimited,
     RunError,
     RunStopped,
+    SchemaRejected,
     StoreError,
     Transient,
     Unreadable,
@@ -117,6 +118,8 @@ class Asking:
                 await self._ours(call, error)
             finally:
                 lane.finish()
+                if not lane.active:
+                    self.host.writer.nudge()  # an idle lane waits for no company
 
     async def once(self, call: Call) -> None:
         """One try of one call."""
@@ -149,7 +152,11 @@ class Asking:
             self.lane.succeeded(sent_at, headers)
             await self._refused(call, error)
         except RunError as error:
-            await self._unusable(call, error)
+            if isinstance(error, SchemaRejected) and call.shared is not None:
+                call.shared.refused(for_good=True)
+                await self._apart(call, error)
+            else:
+                await self._unusable(call, error)
         else:
             self.lane.succeeded(sent_at, headers)
             latency_s = self.clock() - sent_at
@@ -190,6 +197,7 @@ class Asking:
         alone = shared.alone_nusd(call.records, usage.input_tokens, [part.output_tokens for part in usages])
         cached = apportion(_cache_saved(shared.work, usage, cost), weights)
         documents = shared.split(completion.text, ids, truncated=completion.truncated)
+        shared.taken()
         keeping = []
         for place, (ask, document) in enumerate(zip(call.asks, documents, strict=True)):
             saved = Savings(cached[place], max(0, alone[place] - costs[place] - cached[place]))
@@ -197,17 +205,29 @@ class Asking:
                 # Nothing for this one: it is asked again, alone, and this part of the call was paid for nothing.
                 keeping.append(self._again_alone(ask, usages[place], costs[place], estimated, len(call.asks)))
                 continue
-            reading = ask.work.variant(ask.names, ask.repair).reader.read_document(document, ask.texts)
-            raw = orjson.dumps(document, default=str).decode() if reading.missing else ""
-            said = _Said(completion, reading, usages[place], costs[place], estimated, latency_s, raw)
+            said = _Said(completion, None, usages[place], costs[place], estimated, latency_s, "")
             said.saved, said.sharing = saved, len(call.asks)
-            keeping.append(self._keep(ask, said))
-        await asyncio.gather(*keeping)
+            keeping.append(self._keep_part(ask, document, said))
         host.tally.shared += len(call.asks) - 1
+        results = await asyncio.gather(*keeping, return_exceptions=True)
+        broken = next((result for result in results if isinstance(result, StoreError)), None)
+        if broken is not None:
+            raise broken
+        for ask, result in zip(call.asks, results, strict=True):
+            if isinstance(result, Exception):  # an error of ours costs its own record, not the others of the call
+                await self._ours(Call([[ask]]), result)
+
+    async def _keep_part(self, ask: Ask, document: Any, said: _Said) -> None:
+        """Keep what a shared answer says for one ask."""
+        said.reading = ask.work.variant(ask.names, ask.repair).reader.read_document(document, ask.texts)
+        if said.reading.missing:
+            said.raw = json.dumps(document, default=str, ensure_ascii=False)
+        await self._keep(ask, said)
 
     async def _keep(self, ask: Ask, said: _Said) -> None:
         """Keep what was answered to one ask; ask again for what is missing."""
         host, work = self.host, ask.work
+        assert said.reading is not None
         host.tally.answers += 1
         host.tally.add_usage(said.usage)
         self.settling.book(said.cost, estimated=said.estimated)
@@ -314,8 +334,13 @@ class Asking:
 
     async def _refused(self, call: Call, error: ProviderError) -> None:
         """The call has failed for this run. Of several asks it is not known which is to blame: each half goes again."""
-        if len(call.asks) > 1:
-            await self._halved(call, error)
+        if call.shared is not None:
+            if isinstance(error, InvalidRequest):
+                call.shared.refused()
+            if isinstance(error, Transient):
+                await self._apart(call, error)  # tried often enough together
+            else:
+                await self._halved(call, error)
             return
         ask = call.asks[0]
         work = ask.work
@@ -364,9 +389,18 @@ class Asking:
                     ask.most = len(records) // 2
                 self._claim_anew(record)
         else:
-            for ask in call.asks:
-                ask.alone = True
-                self._claim_anew([ask])
+            self._alone(call)
+
+    async def _apart(self, call: Call, error: ProviderError) -> None:
+        """Book each ask's part, then claim each for a call of its own."""
+        await self._book(call, error)
+        if self.host.stopping is None:
+            self._alone(call)
+
+    def _alone(self, call: Call) -> None:
+        for ask in call.asks:
+            ask.alone = True
+            self._claim_anew([ask])
 
     async def _book(self, call: Call, error: ProviderError) -> None:
         """Close the attempts of a call that answered nothing, at what it cost or may have cost."""
@@ -423,7 +457,7 @@ class _Said:
     def __init__(
         self,
         completion: Completion,
-        reading: Reading,
+        reading: Reading | None,
         usage: Usage,
         cost: int,
         estimated: bool,

@@ -160,11 +160,15 @@ class Way:
 
 @dataclass(slots=True)
 class Waited:
-    """What a look at the open batches, or a wait for them, has come to. `open` go on; `settled` counts lines."""
+    """What a look at the open batches, or a wait for them, has come to.
+
+    `open` go on; `settled` counts lines; `blocked` says why those that nothing can be done for now stay as they are.
+    """
 
     settled: int = 0
     closed: list[Batch] = field(default_factory=list)
     open: list[Batch] = field(default_factory=list)
+    blocked: list[RunStopped] = field(default_factory=list)
     elsewhere: int = 0  # open batches that another process works on
     stopped: RunStopped | None = None
 
@@ -250,7 +254,11 @@ class Batching:
                 continue
             if not batch.is_open:
                 continue
-            batch = await self._onward(batch)
+            try:
+                batch = await self._onward(batch)
+            except RunStopped as error:  # of this batch; the others may go on
+                out.blocked.append(error)
+                continue
             (out.open if batch.is_open else out.closed).append(batch)
         out.settled = self._settled - before
         out.stopped = self._stop
@@ -269,6 +277,7 @@ class Batching:
             total.settled += seen.settled
             total.closed += seen.closed
             total.open, total.elsewhere, total.stopped = seen.open, seen.elsewhere, seen.stopped
+            total.blocked = seen.blocked
             if seen.stopped is not None or not (seen.open or seen.elsewhere):
                 return total
             if seen.closed:

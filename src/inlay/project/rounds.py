@@ -8,12 +8,13 @@ repeated; every round takes the rows of the first one, however few these were to
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from inlay.batches import Batch, BatchState
 from inlay.engine.batch.applying import Settled
 from inlay.engine.batch.files import Folder
+from inlay.engine.events import BudgetWarning, Event, Listener, Stopping
 from inlay.engine.tally import PassTally, Tally
 from inlay.errors import BudgetReached, ProviderUnusable, RunStopped, SpecError, TooManyFailures
 from inlay.planning.decide import Rule
@@ -22,7 +23,7 @@ from inlay.planning.planner import Planner
 from inlay.project.batching import Batching, Waited, batchable, fewest, fillings, refuse_without
 from inlay.project.running import Interrupts, RunOptions, _drive, in_loop
 from inlay.project.session import Session
-from inlay.types import Budget, PassRef, RunRecord
+from inlay.types import Budget, PassRef, RunRecord, usd
 
 # No source has more rows; a plan that is not to be capped has this limit.
 EVERY_ROW = 2**53
@@ -50,6 +51,8 @@ def planned(
         planner.close()
         session.into_batches(chosen)
         planner = session.planner(refs, rules, limit=limit)
+    if session.batched.issuperset(index for index, part in enumerate(planner.plan.passes) if part.calls):
+        planner.plan = replace(planner.plan, minutes=None)  # how long it takes is the provider's own affair
     try:
         fillings(session)  # what a provider needs is asked for before anything is sent
     except SpecError:
@@ -126,7 +129,7 @@ def _told(seen: Waited) -> list[str]:
     notes = []
     if seen.settled:
         notes.append(f"{seen.settled} answers of earlier batches were collected first")
-    return notes
+    return notes + [error.message for error in seen.blocked]
 
 
 @dataclass(slots=True)
@@ -141,10 +144,16 @@ class Rounds:
     options: RunOptions
     waiting: int = 0
     _tally: Tally | None = None
+    _warned: bool = False
+    _tell: Listener | None = None
+    _held_back: Stopping | None = None
 
     def run(self, planner: Planner, rules: Any) -> tuple[Tally, RunStopped | None]:
         """Until nothing is left to do, or the run has stopped. Costs money."""
         session, options = self.session, self.options
+        if session.batched and options.listener is not None:
+            self._tell = options.listener
+            options = self.options = replace(options, listener=self._hear)
         works = session.works(self.refs, rules)
         tally = self._tally = Tally([PassTally(work.name) for work in works])
         capped = planner.plan.rows_taken < planner.plan.rows_to_do
@@ -157,13 +166,16 @@ class Rounds:
             if not made and not any(part.in_batch for part in tally.passes):
                 break
             waited = self._wait()
+            self._warn()
             stopped = waited.stopped or self._failures() or (stopped if not waited.settled else None)
             if stopped is not None or not options.wait:
                 break
             if not waited.settled:
-                stopped = self._nothing(waited)
+                stopped = next(iter(waited.blocked), None) or self._nothing(waited)
                 break
             stopped, made = self._again(only)
+        if self._held_back is not None and isinstance(stopped, BudgetReached) and self._tell is not None:
+            self._tell(self._held_back)
         for part in tally.passes:
             part.planned = max(part.planned, part.settled)
         whole = stopped is None and not any(part.planned > part.settled for part in tally.passes)
@@ -231,6 +243,23 @@ class Rounds:
             if answer.confidence is not None and answer.value is not None:
                 part.confidence_sum += answer.confidence
                 part.confidence_n += 1
+
+    def _hear(self, event: Event) -> None:
+        """Pass events on; that the budget covers no more calls ends a round, and only perhaps the run."""
+        if isinstance(event, Stopping) and event.kind == BudgetReached.kind:
+            self._held_back = event
+        elif self._tell is not None:
+            self._tell(event)
+
+    def _warn(self) -> None:
+        """Tell once that four fifths of the budget are spent."""
+        budget = self.budget
+        if budget is None or self._warned or self.options.listener is None:
+            return
+        spent = self.session.store().spending(self.record, budget.per).spent_nusd
+        if spent * 5 >= budget.cap_nusd * 4:
+            self._warned = True
+            self.options.listener(BudgetWarning(usd(spent), usd(budget.cap_nusd)))
 
     def _failures(self) -> RunStopped | None:
         """Whether more cells have failed than may."""

@@ -18,7 +18,7 @@ from inlay.errors import SpecError
 # Past this many, more of the same does not help, and a hostile file could make a long list.
 MAX_PROBLEMS = 50
 # How many allowed spellings a remedy lists.
-_MAX_LISTED = 24
+_MAX_LISTED = 32
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _PATH_PART = re.compile(r'(?:\.|\[)[^.\[\]"]*\]?$|\["(?:[^"\\]|\\.)*"\]$')
