@@ -269,7 +269,7 @@ class Lane(Generic[Work]):
         if self.learnt_by_429 and self.requests is not None:
             # Half a percent a second: feel for more, seldom enough to stay near 1% 429s. After a long quiet it was a
             # storm and no limit: grow ever faster.
-            self.requests.rate += 0.005 * (1.0 + ((now - self.cut_at) / 6.0) ** 3)
+            self.requests.rate += 0.005 * (1.0 + ((now - self.cut_at) / 8.5) ** 4)
             self.requests.capacity = max(1.0, self.requests.rate * 0.1)
         self._slowed = min(1.0, self._slowed + RECOVERY)
         self._learn(headers, now)
