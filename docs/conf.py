@@ -45,7 +45,17 @@ CONTENTS = (
     ("Start", ("quickstart", "concepts")),
     (
         "Use",
-        ("declaration", "fields", "running", "cost", "batch", "fewer-tokens", "rules-and-corrections", "python"),
+        (
+            "declaration",
+            "fields",
+            "running",
+            "cost",
+            "batch",
+            "fewer-tokens",
+            "models",
+            "rules-and-corrections",
+            "python",
+        ),
     ),
     (
         "Providers",
@@ -53,8 +63,6 @@ CONTENTS = (
             "providers/index",
             "providers/openai",
             "providers/azure",
-            "providers/anthropic",
-            "providers/bedrock",
             "providers/anthropic",
             "providers/bedrock",
             "providers/compatible",

@@ -80,7 +80,7 @@ def test_nothing_is_sent_without_a_probe(project: Project, simulator: Simulator)
 def test_a_probe_asks_once(project: Project, simulator: Simulator) -> None:
     done = project.inlay("doctor", "--probe", "--yes", **BARE)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "probed    one short question" in done.stdout
+    assert "probed    one short question: json_schema is enforced" in done.stdout
     assert len(simulator.ledger) == 1
 
 
@@ -99,3 +99,32 @@ def test_a_wrong_key_is_one_clear_sentence(project: Project, locked: Simulator) 
     assert SECRET[8:] not in done.stdout + done.stderr
     good = project.inlay("doctor", "--probe", "--yes", **{**BARE, "OPENAI_API_KEY": "right-key-0123456789"})
     assert good.returncode == 0, good.stdout + good.stderr
+
+
+def test_it_names_the_wire_and_what_the_model_can(project: Project) -> None:
+    claude = {
+        "name": "read",
+        "model": "anthropic:claude-haiku-5-5",
+        "prompt": "{{ text }}",
+        "fields": {"mood": "good|bad"},
+    }
+    project.declare(passes=[claude, {**openai_pass()[0], "name": "more", "wire": "responses", "prefix": "more_"}])
+    done = project.inlay("doctor", "--json", **{**BARE, "OPENAI_API_KEY": SECRET, "ANTHROPIC_API_KEY": SECRET})
+    assert done.returncode == 0, done.stdout + done.stderr
+    haiku, luna = json.loads(done.stdout)["models"]
+    assert (haiku["wire"], luna["wire"]) == ("messages", "responses")
+    assert "JSON schema" in haiku["can"]
+    assert "batch" in haiku["can"]
+    assert haiku["cannot"] == ["temperature"]
+    assert "table of 20" in haiku["abilities_from"]
+    assert "temperature" in luna["can"]
+    assert luna["price"].startswith("$")
+
+
+def test_a_probe_of_a_compatible_server_is_remembered(project: Project, simulator: Simulator) -> None:
+    before = project.inlay("doctor", **BARE)
+    assert "JSON schema (not probed yet)" in before.stdout
+    assert "json_schema is enforced" in project.inlay("doctor", "--probe", "--yes", **BARE).stdout
+    assert (project.folder / ".inlay" / "probes.json").is_file()
+    assert "JSON schema (as probed)" in project.inlay("doctor", **BARE).stdout
+    assert len(simulator.ledger) == 1

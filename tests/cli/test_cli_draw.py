@@ -164,15 +164,40 @@ def test_the_price_table_of_a_plan_adds_up(capsys: pytest.CaptureFixture[str]) -
         "950",
         "412,000",
         "95,000",
-        "$0.0889 … $0.3100",
+        "$0.0889",
+        "$0.3100",
     ]
     assert rows[1][:2] == ["judge", "lexical:1"]
-    assert rows[1][-1] == "$0"
+    assert rows[1][-2:] == ["$0", "$0"]
     sums = [sum(column) for column in zip(*(numbers(row) for row in rows[:-1]), strict=True)]
     assert numbers(rows[-1]) == sums
     for asked, stored, same, answer, *_ in (numbers(row) for row in rows):
         assert asked == stored + same + answer
-    assert rows[-1][-1] == "$0.0889 … $0.3100"
+    assert rows[-1][-2:] == ["$0.0889", "$0.3100"]
+
+
+def test_a_price_says_where_it_is_expected_and_from_what(capsys: pytest.CaptureFixture[str]) -> None:
+    ranged = dataclasses.replace(READ, low_usd=0.05, high_usd=0.12)
+    assert "expected $0.0500 to $0.1200 (from the texts); at most $0.3100\n" in drawn_plan(capsys, make_plan(ranged))
+    seen = dataclasses.replace(ranged, seen=40)
+    assert "(from 40 calls so far)" in drawn_plan(capsys, make_plan(seen))
+    both = make_plan(seen, dataclasses.replace(ranged, name="more"))
+    assert "(partly from 40 calls so far)" in drawn_plan(capsys, both)
+
+
+def test_a_plan_shows_no_column_and_no_table_of_zeros(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = PassPlan("read", "compatible:x", {Reason.NEW: 5}, 5, 0, 5, 100, 50, 0.1, 0.2)
+    text = drawn_plan(capsys, make_plan(plain))
+    assert "in store" not in text
+    assert "same input" not in text
+    assert "total" not in text, "one pass is the total"
+    idle = PassPlan("read", "compatible:x", {Reason.CACHED: 9}, 0, 0, 0, 0, 0, 0.0, 0.0)
+    assert "tokens in" not in drawn_plan(capsys, make_plan(idle, rows_to_do=0, rows_taken=0, minutes=None))
+
+
+def test_the_next_command_keeps_the_mode(capsys: pytest.CaptureFixture[str]) -> None:
+    draw_plan.draw(screen.Page(), make_plan(limit=None), "r s.yaml", refreshed=False, mode="batch")
+    assert "next: inlay run 'r s.yaml' --mode batch\n" in capsys.readouterr().out
 
 
 def test_stale_cells_are_told_and_not_priced(capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,7 +234,7 @@ def test_the_short_plan_is_two_lines_with_price_and_budget() -> None:
     assert rows.startswith("reviews: 50,425 rows")
     assert price == (
         "2,000 cells to ask: 950 calls to compatible:qwen3, lexical:1; "
-        "estimated $0.0889 … $0.3100, about 3 min 24 s; budget $5.00 per day"
+        "estimated $0.0889, at most $0.3100, about 3 min 24 s; budget $5.00 per day"
     )
     assert draw_plan.short_lines(make_plan(JUDGE, minutes=None), None)[1] == (
         "1,000 cells to ask: no call, lexical:1; estimated $0; no budget"
@@ -239,7 +264,9 @@ def test_the_summary_of_a_run_adds_up(capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_summary_tells_cost_estimate_and_what_is_not_certain(capsys: pytest.CaptureFixture[str]) -> None:
     text = drawn_report(capsys, make_report())
     assert "1,893 calls, 412,345 tokens in (2,048 from the provider's cache), 95,000 out\n" in text
-    assert "cost $0.3333, estimated $0.0889 … $0.3100 for all of it; $0.0333 of it booked at its worst case" in text
+    assert (
+        "cost $0.3333, estimated $0.0889, at most $0.3100 for all of it; $0.0333 of it booked at its worst case" in text
+    )
     assert "next: inlay status shows why cells failed; inlay retry makes them worth asking again" in text
 
 

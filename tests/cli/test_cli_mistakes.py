@@ -64,6 +64,33 @@ DECLARATIONS: dict[str, tuple[str | bytes, str, str]] = {
         "`txt` is not a column",
         "did you mean `text`",
     ),
+    "pack of none": (replaced("    prompt", "    pack: 0\n    prompt"), r"pack: expected auto or a whole number", ""),
+    "no wire": (
+        replaced("lexical", "openai:gpt-6-luna\n    wire: respones"),
+        r"inlay\.yaml:6: .*no wire `respones`",
+        "chat, responses",
+    ),
+    "no regions": (
+        replaced("lexical", "openai:gpt-6-luna\n    region: eu-west-1"),
+        r"inlay\.yaml:6: .*region: openai has no regions",
+        "remove `region`",
+    ),
+    "no such price": (
+        replaced("lexical", "compatible:m\n    endpoint: http://127.0.0.1:9/v1\n    priced_as: openai:gpt-6-lunaa"),
+        r"inlay\.yaml:7: .*priced_as: no price is known for `openai:gpt-6-lunaa`",
+        "openai:gpt-6-luna",
+    ),
+    "an empty cascade": (
+        replaced("model: lexical", "models: []"),
+        "`models` is a cascade of two or more",
+        "",
+    ),
+    "a model nobody asks": (
+        BASE + "models: {small: opnai:x}\n",
+        r"models\.small: there is no provider `opnai`",
+        "did you mean `openai`",
+    ),
+    "no such mode": (BASE + "mode: fast\n", "mode: expected one of live, batch, auto", ""),
     "unset variable": (
         replaced("lexical", "compatible:m").replace("    prompt", "    endpoint: ${QWEN}\n    prompt"),
         r"has 1 mistake:\n.*`QWEN` is not set",

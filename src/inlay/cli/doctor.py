@@ -11,7 +11,7 @@ from inlay.cli import completing, options
 
 if TYPE_CHECKING:
     from inlay.cli.screen import Page
-    from inlay.project.doctor import Diagnosis
+    from inlay.project.doctor import Diagnosis, UsedModel
 
 
 @click.command(context_settings=options.CONTEXT)
@@ -42,7 +42,8 @@ def doctor(ctx: click.Context, declaration: str | None, probe: bool, yes: bool, 
         raise click.UsageError("--probe asks the models of a declaration, and there is none here.")
     if probe and not yes:
         asked = (
-            "Each model is asked once: by its list of models (free), else by one question (well below a cent). Go on?"
+            "Each model is asked once: by its list of models (free), else by one question (well below a cent); a "
+            "compatible server by at most three. Go on?"
         )
         click.confirm(asked, abort=True, err=True)
     found = project.doctor(declaration, probe=probe)
@@ -55,7 +56,7 @@ def doctor(ctx: click.Context, declaration: str | None, probe: bool, yes: bool, 
 
 
 def _draw(out: Page, found: Diagnosis) -> None:
-    out.line("providers")
+    out.line("providers, as the environment offers them")
     for offer in found.providers:
         if offer.usable:
             where = f", endpoint from {offer.endpoint_from}" if offer.endpoint_from else ""
@@ -65,28 +66,42 @@ def _draw(out: Page, found: Diagnosis) -> None:
             out.line(f"  {'':<10} → {offer.remedy}")
     out.line("  lexical    ready: built in, no language model")
     for extra, there in found.extras.items():
-        out.line(
-            f"  extra {extra}: installed" if there else f"  extra {extra}: not installed (pip install 'inlay[{extra}]')"
-        )
+        state = "installed" if there else f"not installed: pip install 'inlay[{extra}]'"
+        out.line(f"  extra {extra + ':':<8} {state}")
     out.line(f"model: auto: {found.auto}")
     if not found.declaration:
         return
     out.title(found.declaration)
     for model in found.models:
-        out.line(f"  {model.model}  ({', '.join(model.passes)})")
-        for name, value in (
-            ("endpoint", model.endpoint),
-            ("wire", model.wire),
-            ("key from", model.key_from),
-            ("price", model.price),
-            ("note", model.note),
-        ):
-            if value:
-                out.line(f"    {name:<9} {value}")
-        if model.probed:
-            took = "" if model.seconds is None else f", {model.seconds * 1000:.0f} ms"
-            out.line(f"    probed    {model.probed}{took}")
-        if model.problem:
-            out.line(f"    missing   {model.problem}" if not model.probed else f"    problem   {model.problem}")
-            out.line(f"    → {model.remedy}" if model.remedy else "")
-    out.line("all of it can be asked" if found.usable else "something is missing")
+        _draw_model(out, model)
+    if any(model.probed and model.problem for model in found.models):
+        out.line("something is wrong")
+    elif not found.usable:
+        out.line("something is missing")
+    elif any(model.probed for model in found.models):
+        out.line("every model can be asked")
+    else:
+        out.line("nothing is missing, as far as can be seen from here; --probe asks each model once")
+
+
+def _draw_model(out: Page, model: UsedModel) -> None:
+    out.line(f"  {model.model}, for {', '.join(model.passes)}")
+    lines = [
+        ("endpoint", model.endpoint),
+        ("wire", model.wire),
+        ("key from", model.key_from),
+        ("price", model.price),
+        ("note", model.note),
+        ("can", ", ".join(model.can)),
+        ("cannot", ", ".join(model.cannot)),
+        ("known by", model.abilities_from),
+    ]
+    if model.probed and not model.problem:
+        took = "" if model.seconds is None else f" ({model.seconds * 1000:.0f} ms)"
+        lines.append(("probed", f"{model.probed}{took}"))
+    if model.problem:
+        lines.append(("problem" if model.probed else "missing", model.problem))
+        lines.append(("→", model.remedy))
+    for name, value in lines:
+        if value:
+            out.line(f"    {name:<9} {value}")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from inlay.spec.model import Enrichment
 
 _NAME = 60
+_TOKENS = ("tokens in", "cached", "written", "tokens out", "reasoning")
+_ALWAYS = ("tokens in", "tokens out")
 
 
 def draw(out: screen.Page, costs: Costs, enrichment: Enrichment) -> None:
@@ -30,9 +32,13 @@ def draw(out: screen.Page, costs: Costs, enrichment: Enrichment) -> None:
         out.table(sheet(["record", "US dollars"], rows, text=["record"]))
         out.line("an answer that several records share is shown with each of them")
     else:
-        columns = [costs.by, "calls", "tokens in", "cached", "written", "tokens out", "reasoning", "US dollars"]
-        rows = [[words.escaped(line.name, _NAME), *_figures(line)] for line in costs.lines]
-        out.table(sheet(columns, rows, text=[costs.by], total=["total", *_figures(costs.total)]))
+        said = [at for at, name in enumerate(_TOKENS) if name in _ALWAYS or _tokens(costs.total)[at]]
+        columns = [costs.by, "calls", *(_TOKENS[at] for at in said), "US dollars"]
+        rows = [[words.escaped(line.name, _NAME), *_figures(line, said)] for line in costs.lines]
+        total = ["total", *_figures(costs.total, said)] if len(rows) > 1 else None
+        out.table(sheet(columns, rows, text=[costs.by], total=total))
+        if any(_parts(line.calls) for line in costs.lines):
+            out.line("a call that several passes shared is counted in parts")
     for line in _remarks(costs):
         out.line(line)
     if costs.models:
@@ -42,10 +48,24 @@ def draw(out: screen.Page, costs: Costs, enrichment: Enrichment) -> None:
         out.line("the same tokens at list prices, without the other model's cache")
 
 
-def _figures(line: CostLine) -> list[str]:
-    calls = words.count(round(line.calls)) if abs(line.calls - round(line.calls)) < 0.01 else f"{line.calls:,.1f}"
-    tokens = (line.input_tokens, line.cached_tokens, line.cache_write_tokens, line.output_tokens, line.reasoning_tokens)
-    return [calls, *map(words.count, tokens), words.dollars(line.cost_usd)]
+def _figures(line: CostLine, said: Sequence[int]) -> list[str]:
+    calls = f"{line.calls:,.1f}" if _parts(line.calls) else words.count(round(line.calls))
+    return [calls, *(words.count(_tokens(line)[at]) for at in said), words.dollars(line.cost_usd)]
+
+
+def _parts(calls: float) -> bool:
+    return abs(calls - round(calls)) >= 0.01
+
+
+def _tokens(line: CostLine) -> tuple[int, ...]:
+    """In the order of _TOKENS."""
+    return (
+        line.input_tokens,
+        line.cached_tokens,
+        line.cache_write_tokens,
+        line.output_tokens,
+        line.reasoning_tokens,
+    )
 
 
 def _remarks(costs: Costs) -> Iterator[str]:

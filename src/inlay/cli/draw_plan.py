@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from inlay.cli import screen, words
@@ -25,22 +25,27 @@ _REASONS = {
 }
 
 
-def draw(out: screen.Page, plan: Plan, file: str | None, *, refreshed: bool) -> None:
-    """The whole plan."""
+# Where asked cells go, and the columns after those.
+_SPLIT = ("by rules", "in store", "same input", "to answer")
+_CALLS = ("calls", "tokens in", "tokens out", "US dollars", "at most")
+
+
+def draw(out: screen.Page, plan: Plan, file: str | None, *, refreshed: bool, mode: str | None = None) -> None:
+    """The whole plan; `refreshed` and `mode` are the options that it was made with."""
     out.line(rows_line(plan))
     if plan.missing:
         out.line(_missing_line(plan))
     out.line()
     out.table(_reasons_table(plan))
     out.line()
-    out.table(_price_table(plan))
-    out.line()
+    if any(part.asked for part in plan.passes):
+        out.table(_price_table(plan))
+        out.line()
+    if plan.calls and plan.low_usd is not None:
+        out.line(_expected(plan))
     if plan.minutes is not None:
         out.line(f"about {words.duration(plan.minutes * 60)} at the configured limits")
-    if plan.calls and plan.seen and plan.low_usd is not None:
-        calls = words.counted(plan.seen, "call")
-        out.line(f"expected {words.dollars(plan.low_usd)} to {words.dollars(plan.high_usd)}, from {calls} so far")
-    for line in _remarks(plan, file, refreshed):
+    for line in _remarks(plan, file, refreshed, mode):
         out.line(line)
 
 
@@ -75,10 +80,21 @@ def sharing_lines(plan: Plan) -> Iterator[str]:
             groups.setdefault(part.fused, []).append(part.name)
     for names in groups.values():
         if len(names) > 1:
-            yield f"{', '.join(names[:-1])} and {names[-1]} read the same inputs and go out as one call a row"
+            yield (
+                f"fused: {', '.join(names[:-1])} and {names[-1]} read the same inputs, so one call a row answers them "
+                "(counted with each, once in the total)"
+            )
     for part in plan.passes:
         if part.pack > 1 and part.calls:
-            yield f"{part.name}: about {part.pack} records in a call"
+            yield f"packed: about {part.pack} records of {part.name} in a call"
+
+
+def _expected(plan: Plan) -> str:
+    """The range that the price should fall into, what says so, and the worst case."""
+    calls = sum(part.seen for part in plan.passes if part.calls)
+    seen = f"{'' if plan.seen else 'partly '}from {words.counted(calls, 'call')} so far" if calls else "from the texts"
+    expected = f"{words.dollars(plan.low_usd)} to {words.dollars(plan.high_usd)}"
+    return f"expected {expected} ({seen}); at most {words.dollars(plan.worst_usd)}"
 
 
 def _missing_line(plan: Plan) -> str:
@@ -103,35 +119,34 @@ def _selected(part: PassPlan) -> str:
 
 
 def _price_table(plan: Plan) -> Sheet:
-    """asked = given by rules + answered already + same input as another + to answer."""
-    parts = [part for part in ("by rules", "in store", "same input", "to answer") if part != "by rules" or _ruled(plan)]
-    split = [f"{'+' if place else '='} {part}" for place, part in enumerate(parts)]
-    names = ["pass", "model", "asked", *split, "calls", "tokens in", "tokens out", "US dollars"]
-    rows = [[part.name, part.model, *_figures(plan, [part]), _price(part)] for part in plan.passes]
-    total = ["total", "", *_figures(plan, plan.passes), words.price_range(plan.cost_usd, plan.worst_usd)]
-    total[-4] = words.count(plan.calls)  # those of fused passes are the same ones
-    return sheet(names, rows, text=["pass", "model"], total=total)
+    """asked = given by rules + answered already + same input as another + to answer; what is nowhere is left out."""
+    splits = [_split(part) for part in plan.passes]
+    shown = [at for at, name in enumerate(_SPLIT) if name == "to answer" or any(split[at] for split in splits)]
+    names = ["pass", "model", "asked", *(f"{'+' if n else '='} {_SPLIT[at]}" for n, at in enumerate(shown)), *_CALLS]
+    counts = [
+        [part.asked, *(split[at] for at in shown), part.calls, part.input_tokens, part.output_tokens]
+        for part, split in zip(plan.passes, splits, strict=True)
+    ]
+    rows = [
+        [part.name, part.model, *map(words.count, row), *_price(part.calls, part.cost_usd, part.worst_usd)]
+        for part, row in zip(plan.passes, counts, strict=True)
+    ]
+    sums = [sum(column) for column in zip(*counts, strict=True)]
+    sums[-3] = plan.calls  # those of fused passes are the same ones
+    total = ["total", "", *map(words.count, sums), *_price(plan.calls, plan.cost_usd, plan.worst_usd)]
+    return sheet(names, rows, text=["pass", "model"], total=total if len(rows) > 1 else None)
 
 
-def _ruled(plan: Plan) -> bool:
-    return any(part.ruled for part in plan.passes)
+def _split(part: PassPlan) -> tuple[int, ...]:
+    same = part.asked - part.ruled - part.reused - part.distinct
+    return part.ruled, part.reused, same, part.distinct
 
 
-def _figures(plan: Plan, parts: Sequence[PassPlan]) -> list[str]:
-    columns = [
-        (part.asked, *([part.ruled] if _ruled(plan) else []), part.reused,
-         part.asked - part.ruled - part.reused - part.distinct, part.distinct, part.calls,
-         part.input_tokens, part.output_tokens)
-        for part in parts
-    ]  # fmt: skip
-    return [words.count(sum(column)) for column in zip(*columns, strict=True)]
+def _price(calls: int, estimate: float | None, worst: float | None) -> list[str]:
+    return [words.dollars(estimate), words.dollars(worst)] if calls else [words.dollars(0)] * 2
 
 
-def _price(part: PassPlan) -> str:
-    return words.price_range(part.cost_usd, part.worst_usd) if part.calls else words.dollars(0)
-
-
-def _remarks(plan: Plan, file: str | None, refreshed: bool) -> Iterator[str]:
+def _remarks(plan: Plan, file: str | None, refreshed: bool, mode: str | None) -> Iterator[str]:
     for note in plan.notes:
         yield f"note: {note}"
     yield from sharing_lines(plan)
@@ -147,11 +162,16 @@ def _remarks(plan: Plan, file: str | None, refreshed: bool) -> Iterator[str]:
             f"{words.counted(given_up, 'cell')} failed for good and will not be asked; "
             f"`{command_line('status', file)}` says why, `{command_line('retry', file)}` asks again"
         )
-    if any(part.calls and part.cost_usd is None for part in plan.passes):
-        yield "the price of a model is not known: give its pass `prices: {input_per_million: …, output_per_million: …}`"
+    unpriced = list(dict.fromkeys(part.model for part in plan.passes if part.calls and part.cost_usd is None))
+    if unpriced:
+        yield (
+            f"the price of {', '.join(unpriced)} is not known, so a run with a budget is refused: give the pass "
+            "`prices: {input_per_million: …, output_per_million: …}` or `priced_as: …`"
+        )
     if plan.nothing_to_do:
         yield "nothing to do" + (": the limit is 0" if plan.rows_to_do else ": every selected row is taken care of")
     else:
         more = ["--refresh", "stale"] if refreshed else []
         more += [] if plan.limit is None else ["--limit", str(plan.limit)]
+        more += [] if mode is None else ["--mode", mode]
         yield f"next: {command_line('run', file, *more)}"

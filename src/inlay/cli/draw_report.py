@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from inlay.spec.model import Enrichment
 
 COLUMNS = ("done", "ruled", "reused", "unchanged", "partial", "failed", "skipped", "pending")
+_ALWAYS = ("done", "failed")
 
 
 # Words that DuckDB does not take as a column's name without quotes.
@@ -65,13 +66,15 @@ def _number(value: Any) -> int:
 
 
 def _cells_table(passes: list[Mapping[str, Any]]) -> Sheet:
+    """cells = how they ended; done and failed always, the others where there are any."""
     counts = [cell_counts(part) for part in passes]
-    shown = [at for at, name in enumerate(COLUMNS) if name != "ruled" or any(row[1 + at] for row in counts)]
+    shown = [at for at, name in enumerate(COLUMNS) if name in _ALWAYS or any(row[1 + at] for row in counts)]
     columns = ["pass", "cells", *(f"{'+ ' if n else '= '}{COLUMNS[at]}" for n, at in enumerate(shown))]
     counts = [[row[0], *(row[1 + at] for at in shown)] for row in counts]
     rows = [[part["pass"], *map(words.count, row)] for part, row in zip(passes, counts, strict=True)]
     sums = [sum(column) for column in zip(*counts, strict=True)]
-    return sheet(columns, rows, text=["pass"], total=["total", *map(words.count, sums)])
+    total = ["total", *map(words.count, sums)] if len(rows) > 1 else None
+    return sheet(columns, rows, text=["pass"], total=total)
 
 
 def _trouble(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -99,7 +102,7 @@ def _money(report: Report) -> Iterator[str]:
     if summary.get("calls_saved"):
         yield f"{words.counted(summary['calls_saved'], 'call')} saved: fused or packed into others"
     if escalated := sum(part.get("escalated", 0) for part in summary["passes"]):
-        yield f"{words.counted(escalated, 'answer')} did not suffice: the next model of the cascade was asked"
+        yield f"{words.counted(escalated, 'cell')} went on to the next model of a cascade: the answer did not suffice"
     plan, spent = report.plan, summary["cost_usd"]
     if plan.cost_usd is None:
         yield "cost not known: the price of a model is not known"

@@ -34,4 +34,4 @@ def plan(declaration: str, limit: int | None, refresh: str | None, mode: str | N
     if as_json:
         screen.print_json(found.to_json())
         return
-    draw_plan.draw(screen.Page(), found, declaration, refreshed=refresh is not None)
+    draw_plan.draw(screen.Page(), found, declaration, refreshed=refresh is not None, mode=mode)

@@ -55,10 +55,10 @@ def _json_escape(code: int) -> str:
 
 
 def price_range(estimate: float | None, worst: float | None) -> str:
-    """`$0.0123 … $0.0456`: what is expected, and the most that it can be."""
+    """`$0.0123, at most $0.0456`: what is expected, and the most that it can be."""
     if estimate is None or worst is None or worst <= estimate:
         return dollars(estimate)
-    return f"{dollars(estimate)} … {dollars(worst)}"
+    return f"{dollars(estimate)}, at most {dollars(worst)}"
 
 
 def size(number: float) -> str:

@@ -64,6 +64,7 @@ def plan(
     `limit` caps the rows (None: the declaration's), `refresh=["stale"]` plans the stale cells in as well.
     `mode` (live, batch, auto) takes the place of the declaration's.
     """
+    from inlay.project.batching import mode_notes
     from inlay.project.rounds import planned, waiting_notes
     from inlay.project.session import Session
 
@@ -71,7 +72,8 @@ def plan(
         refs = session.refs()
         planner = planned(session, refs, session.rules(refs, refreshing(refresh)), limit=limit, mode=mode)
         try:
-            return replace(planner.plan, notes=(*session.notes(), *waiting_notes(session)))
+            notes = (*session.notes(), *mode_notes(session, planner.plan), *waiting_notes(session))
+            return replace(planner.plan, notes=notes)
         finally:
             planner.close()
 

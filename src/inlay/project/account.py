@@ -92,8 +92,7 @@ def costs_of(
         raise SpecError(f"costs cannot be shown by {by!r}", key="--by", remedy=f"choose one of: {', '.join(BY)}")
     store, name = session.store(), session.enrichment.name
     ledger = store.ledger(name, days=by == "day")
-    # What rules and earlier answers gave for free is no call.
-    asked = [line for line in ledger if line["input_tokens"] or line["output_tokens"] or line["cost_nusd"]]
+    asked = [line for line in ledger if _paid(line)]
     passes = store.passes(name)
     cells = {place: _answered(store.counts(number)) for place, number in passes.items()}
     rows = max(cells.values(), default=0)
@@ -118,6 +117,19 @@ def costs_of(
         models=tuple(_on(model, spent.values(), scale) for model in on),
         unpriced=unpriced,
     )
+
+
+def saved_of(session: Session) -> Saved:
+    """What an enrichment has saved so far. Reads the store; costs nothing."""
+    store, name = session.store(), session.enrichment.name
+    ledger = store.ledger(name)
+    cells = {place: _answered(store.counts(number)) for place, number in store.passes(name).items()}
+    return _saved([line for line in ledger if _paid(line)], ledger, cells)
+
+
+def _paid(line: Mapping[str, Any]) -> bool:
+    # What rules and earlier answers gave for free is no call.
+    return bool(line["input_tokens"] or line["output_tokens"] or line["cost_nusd"])
 
 
 def _answered(counts: Mapping[tuple[str, str], int]) -> int:

@@ -23,7 +23,9 @@ from inlay.engine.batch.files import Folder
 from inlay.engine.batch.lane import Filling
 from inlay.engine.events import BatchMoved, Listener
 from inlay.errors import ProviderUnusable, RunStopped, SpecError
-from inlay.project.session import Session, Step
+from inlay.planning.plan import Plan
+from inlay.project.session import Session
+from inlay.providers.abilities import abilities
 from inlay.providers.batch import BatchWire, Storage, load_wire, wire_for
 from inlay.providers.endpoint import parse_endpoint
 from inlay.providers.models import ResolvedModel
@@ -43,12 +45,15 @@ _ORDERING = (BatchState.PREPARED, BatchState.UPLOADED)
 
 def batchable(session: Session) -> list[int]:
     """The passes, by number, that could go into batches: one model, of a provider with a batch API."""
-    return [index for index, steps in enumerate(session.steps) if _has_batches(steps)]
+    return [index for index in range(len(session.steps)) if _has_batches(session, index)]
 
 
-def _has_batches(steps: tuple[Step, ...]) -> bool:
+def _has_batches(session: Session, index: int) -> bool:
+    steps = session.steps[index]
     model = steps[0].model
-    return len(steps) == 1 and model.local is None and wire_for(model.provider, model.dialect) is not None
+    if len(steps) > 1 or model.local is not None or wire_for(model.provider, model.dialect) is None:
+        return False
+    return abilities(model.provider, model.name, session.passes[index].abilities).batch
 
 
 def fewest(model: ResolvedModel) -> int:
@@ -59,7 +64,7 @@ def fewest(model: ResolvedModel) -> int:
 
 def refuse_without(session: Session) -> None:
     """Raise a SpecError where batches were asked for and no pass can have them."""
-    if any(_has_batches(steps) for steps in session.steps):
+    if batchable(session):
         return
     names = ", ".join(dict.fromkeys(step.model.full_name for steps in session.steps for step in steps))
     raise SpecError(
@@ -69,6 +74,17 @@ def refuse_without(session: Session) -> None:
         key="mode",
         remedy="batches are for openai, azure, anthropic and bedrock, and for passes with one model: use mode: live",
     )
+
+
+def mode_notes(session: Session, plan: Plan) -> list[str]:
+    """What is different about a plan whose calls go into batches, for people."""
+    asked = [part.name for part in plan.passes if part.calls]
+    into = [session.passes[index].name for index in sorted(session.batched) if session.passes[index].name in asked]
+    if not into:
+        return []
+    live = [name for name in asked if name not in into]
+    note = f"in batches, each call alone: {', '.join(into)}; answers come within a day, by the provider's word"
+    return [note, *([f"asked live, since it has no batches: {', '.join(live)}"] if live else [])]
 
 
 def storage_of(session: Session) -> Storage:

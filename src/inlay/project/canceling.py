@@ -41,7 +41,9 @@ def cancel(session: Session, name: str) -> Batch:
         raise SpecError(
             f"there are {len(found)} open batches that begin with {name!r}" if found else f"no open batch is {name!r}",
             key="BATCH",
-            remedy=f"choose one of: {shown}" if shown else "no batch is open",
+            remedy=f"choose one of: {shown}"
+            if shown
+            else "none is open; `inlay batch list --all` shows those that are over",
         )
     runner = liveness.new_runner()
 

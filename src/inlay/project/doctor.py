@@ -14,18 +14,37 @@ from typing import TYPE_CHECKING, Any
 
 from inlay import registry
 from inlay.errors import AuthenticationFailed, InlayError, SpecError
+from inlay.project.probes import recall
+from inlay.providers.abilities import abilities
 from inlay.providers.auto import Offer, offers
+from inlay.providers.batch import wire_for
 from inlay.providers.credentials import require_key
 from inlay.providers.models import resolve
+from inlay.types import usd
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from inlay.project.session import Session, Step
+    from inlay.providers.models import ResolvedModel
+    from inlay.providers.prices import Price
     from inlay.spec.model import Enrichment
 
 # Packages that only some providers need: what is imported, what brings it, and for whom.
 _EXTRAS = (("azure.identity", "azure", "azure"), ("botocore", "bedrock", "bedrock"))
+# Where a credential may be that no variable names; only a call can tell whether it is.
+_CHAINS = {
+    "azure": "no key, where az login or a managed identity gives Entra's tokens",
+    "bedrock": "no key, where aws configure, aws sso login or a role gives AWS's credentials",
+}
+
+_FORMS = {
+    "json_schema": "JSON schema",
+    "json_object": "JSON mode",
+    "structured_outputs": "structured_outputs",
+    "forced_tool": "schema by a tool that must be called",
+    "prompt": "schema in words only",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +62,11 @@ class OfferedProvider:
 
 @dataclass(frozen=True, slots=True)
 class UsedModel:
-    """A model that a declaration uses, and in which passes. `price` and `key_from` are empty where there is none."""
+    """A model that a declaration uses, and in which passes. `price` and `key_from` are empty where there is none.
+
+    `wire` is the name that the declaration's `wire` would have; `can` and `cannot` say what the model is trusted with,
+    and `abilities_from` who says so.
+    """
 
     model: str
     passes: tuple[str, ...]
@@ -54,6 +77,9 @@ class UsedModel:
     problem: str = ""
     remedy: str = ""
     note: str = ""
+    can: tuple[str, ...] = ()
+    cannot: tuple[str, ...] = ()
+    abilities_from: str = ""
     probed: str = ""
     seconds: float | None = None
 
@@ -106,13 +132,14 @@ def examine(
     from inlay.project.session import Session
 
     with Session(declaration, env=env) as session:
-        models = tuple(_used(session, step, passes, env) for step, passes in _steps(session))
+        steps = _steps(session)
+        models = tuple(_used(session, step, passes, index) for step, passes, index in steps)
         if probe:
             import asyncio
 
             from inlay.project.probing import ask_all
 
-            models = asyncio.run(ask_all(session, models))
+            models = asyncio.run(ask_all(session, models, [step.model for step, _, _ in steps]))
         return replace(found, declaration=str(session.enrichment.file or session.enrichment.name), models=models)
 
 
@@ -127,6 +154,8 @@ def _offered(offer: Offer, env: Mapping[str, str]) -> OfferedProvider:
         several = len(missing) > 1
         problem = f"{', '.join(missing)} {'are' if several else 'is'} not set"
         remedy = "; ".join(f"export {name}=…" for name in missing)
+        if offer.provider in _CHAINS and not credential:
+            remedy += f"; or {_CHAINS[offer.provider]}"
     for name in credential:
         try:
             require_key(name, env, provider=offer.provider)
@@ -147,36 +176,97 @@ def _importable(module: str) -> bool:
         return False
 
 
-def _steps(session: Session) -> list[tuple[Step, tuple[str, ...]]]:
-    """Each lane once, with the passes that use it."""
-    found: dict[str, tuple[Step, list[str]]] = {}
-    for spec, steps in zip(session.passes, session.steps, strict=True):
+def _steps(session: Session) -> list[tuple[Step, tuple[str, ...], int]]:
+    """Each model once over each of its wires, with the passes that ask it and the number of the first of them."""
+    found: dict[tuple[str, type], tuple[Step, list[str], int]] = {}
+    for index, (spec, steps) in enumerate(zip(session.passes, session.steps, strict=True)):
         for step in steps:
-            _, names = found.setdefault(step.model.lane, (step, []))
+            _, names, _ = found.setdefault((step.model.lane, type(step.model.dialect)), (step, [], index))
             if spec.name not in names:
                 names.append(spec.name)
-    return [(step, tuple(names)) for step, names in found.values()]
+    return [(step, tuple(names), index) for step, names, index in found.values()]
 
 
-def _used(session: Session, step: Step, passes: tuple[str, ...], env: Mapping[str, str]) -> UsedModel:
+def _used(session: Session, step: Step, passes: tuple[str, ...], index: int) -> UsedModel:
     model = step.model
     problem, remedy, key_from = "", "", ""
     try:
-        key_from = session.credential_of(step)
+        key_from = _credential(session.with_credential(model), session.env)
     except (SpecError, AuthenticationFailed) as error:
         problem, remedy = error.message, error.remedy
-    price = "" if step.price is None else step.price.source
-    note = ""
-    if not price:
-        note = "its price is unknown: say it with `prices:`, or a budget refuses to start"
+    price, note = "", ""
+    if step.price is None:
+        other = " or `priced_as: …`" if model.provider != "compatible" else ""
+        note = f"its price is unknown: give it `prices:`{other}, or a budget refuses to start"
+    elif model.local is not None:
+        price = "free: it runs in this process"
+    else:
+        price = f"{_rates(step.price)} ({step.price.source})"
+    can, cannot, source = _able(session, model, index)
     return UsedModel(
         model.full_name,
         passes,
         model.endpoint.url if model.endpoint is not None else "",
-        type(model.dialect).__name__ if model.dialect is not None else "in this process",
+        wire_name(model),
         key_from,
         price,
         problem,
         remedy,
         note,
+        can,
+        cannot,
+        source,
     )
+
+
+def wire_name(model: ResolvedModel) -> str:
+    """What `wire` would say for this model; empty for one in this process or with a wire of its own."""
+    kind = type(model.dialect)
+    targets: Mapping[str, str] = getattr(kind, "wires", {})
+    return next((name for name, at in targets.items() if at == f"{kind.__module__}:{kind.__qualname__}"), "")
+
+
+def _credential(model: ResolvedModel, env: Mapping[str, str]) -> str:
+    """Where a model's requests get what lets them in; empty where they need nothing."""
+    if model.signer is None:
+        return model.key_variable
+    offer = next((offer for offer in offers() if offer.provider == model.provider), None)
+    if offer is not None and (names := offer.credential(env)):
+        return " and ".join(names)
+    chain = {"bedrock": "AWS's own chain of credentials", "azure": "Entra, through azure-identity"}
+    return f"{chain.get(model.provider, 'the provider')}; whether it has any, a call or --probe tells"
+
+
+def _rates(price: Price) -> str:
+    given, written = (usd(rate) for rate in (price.tiers[0].input, price.tiers[0].output))
+    if not given and not written:
+        return "free"
+    shown = (f"{rate:.2f}" if round(rate, 2) == rate else f"{rate:g}" for rate in (given, written))
+    return "${} in, ${} out, a million tokens".format(*shown)
+
+
+def _able(session: Session, model: ResolvedModel, index: int) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """What a model can and cannot do, and who says so."""
+    if model.local is not None:
+        return (), (), ""
+    spec = session.passes[index]
+    able = abilities(model.provider, model.name, spec.abilities)
+    can, cannot = [], []
+    form = getattr(model.dialect, "structured", "")
+    if isinstance(form, str) and form:  # a compatible server, of which only a probe tells
+        known = recall(session.probes_file, model) is not None
+        can.append(f"{_FORMS.get(form, form)} ({'as probed' if known else 'not probed yet'})")
+    else:
+        can.append(_FORMS[able.structured[0]])
+    (can if able.temperature else cannot).append("temperature")
+    if able.cache_marks:
+        can.append(f"prompt cache from {able.cache_min_tokens:,} tokens on")
+    elif model.provider in ("openai", "azure"):
+        can.append(f"prompt cache by itself from {able.cache_min_tokens:,} tokens on")
+    (can if able.batch and wire_for(model.provider, model.dialect) is not None else cannot).append("batch")
+    if able.thinking in ("default", "between_tools", "always"):
+        can.append("thinks" + (" always" if able.thinking == "always" else " unless switched off"))
+    source = f"the table of {able.as_of}" if able.as_of else "no table: a model that is not in it is trusted"
+    if spec.abilities is not None:
+        source += ", and the declaration"
+    return tuple(can), tuple(cannot), source

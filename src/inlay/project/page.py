@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from inlay.errors import SpecError
+from inlay.project.account import Saved, saved_of
 from inlay.project.session import Session
 from inlay.publish.write import write_file
-from inlay.reporting.facts import Facts
+from inlay.reporting.facts import Facts, Saving
 from inlay.reporting.gather import SAMPLES, Subject, gather
 from inlay.reporting.page import render
 
@@ -25,7 +27,7 @@ def facts(session: Session, *, samples: int = SAMPLES) -> Facts:
     session.check()
     parts = zip(session.compiled, session.refs(), session.labels, session.priced, strict=True)
     subjects = [Subject(compiled.spec, ref, label, priced) for compiled, ref, label, priced in parts]
-    return gather(
+    found = gather(
         session.enrichment,
         session.source,
         session.store(),
@@ -33,6 +35,17 @@ def facts(session: Session, *, samples: int = SAMPLES) -> Facts:
         made_at=time.time(),
         most_samples=samples,
     )
+    return replace(found, savings=_savings(saved_of(session)))
+
+
+def _savings(saved: Saved) -> tuple[Saving, ...]:
+    found = (
+        Saving("rows with equal inputs, answered once", saved.reuse_calls, saved.reuse_usd),
+        Saving("fused and packed calls", saved.shared_calls, saved.shared_usd),
+        Saving("batches, against the live price", None, saved.batch_usd),
+        Saving("the provider's prompt cache", None, saved.cache_usd),
+    )
+    return tuple(saving for saving in found if saving.calls or saving.usd)
 
 
 def write(session: Session, target: str | Path | None, *, samples: int = SAMPLES) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from inlay import registry
 from inlay.errors import SpecError
 from inlay.providers import price_table
 from inlay.providers.models import ResolvedModel
@@ -108,4 +109,6 @@ def _split(model: str) -> tuple[str, str]:
         near = price_table.nearest("", model)
         hint = f"did you mean {near[0]}?" if near else f"write openai:{model}"
         raise SpecError(f"`{model}` has no provider before it", key="model", remedy=hint)
+    if provider not in registry.providers.names():
+        raise registry.providers.unknown(provider, key="model")
     return provider, name

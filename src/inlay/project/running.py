@@ -183,7 +183,8 @@ def _may_spend(session: Session, plan: Plan, budget: Budget | None, options: Run
             f"there is a budget, but the price of {', '.join(dict.fromkeys(unpriced))} is not known",
             file=session.enrichment.file,
             key="budget",
-            remedy="give the pass `prices: {input_per_million: …, output_per_million: …}`, or remove the budget",
+            remedy="give the pass `prices: {input_per_million: …, output_per_million: …}` or `priced_as: …`, "
+            "or remove the budget",
         )
     known = [name for name in dict.fromkeys(unpriced) if name.partition(":")[0] in PRICED_PROVIDERS]
     if known and not options.yes:

@@ -26,6 +26,7 @@ from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
 from inlay.planning.planner import PlannedPass, Planner, rule_for
 from inlay.project.probes import PROBES_FILE, has_forms, recall
+from inlay.providers import price_table
 from inlay.providers.abilities import abilities, check_temperature
 from inlay.providers.models import ResolvedModel, runs_here
 from inlay.providers.models import resolve as resolve_model
@@ -37,7 +38,7 @@ from inlay.spec.load import load
 from inlay.spec.model import Enrichment, LimitsSpec, ModelSpec, PassSpec, PriceSpec
 from inlay.spec.price_file import FILE as PRICE_FILE
 from inlay.spec.price_file import read_price_file
-from inlay.spec.problems import Problems, join_key
+from inlay.spec.problems import Problems, join_key, show_text
 from inlay.spec.resolve import resolve as resolve_spec
 from inlay.tables.files import FileSource
 from inlay.tables.paths import takes
@@ -123,8 +124,22 @@ class Session:
             at = f"models[{number}]" if spec.models else "model"
             model = self._model(spec, name, at, named, need_key=need_key)
             price = self.price_of(spec, model, prices=named.prices if named is not None else None)
+            if price is None and spec.priced_as is not None:
+                self._check_priced_as(spec, model)
             steps.append(Step(model, price, self.enrichment.limits_of(name if named is not None else spec.named)))
         return tuple(steps)
+
+    def _check_priced_as(self, spec: PassSpec, model: ResolvedModel) -> None:
+        """Raise SpecError where `priced_as` names nothing that has a price."""
+        assert spec.priced_as is not None
+        owner, mark, other = spec.priced_as.partition(":")
+        if not mark or owner not in price_table.PROVIDERS:
+            owner, other = model.provider, spec.priced_as
+        if price_table.find_row(owner, other) is None:
+            near = ", ".join(price_table.nearest(owner, other))
+            remedy = f"known: {near}" if near else "write a model of the price list, such as openai:gpt-6-luna"
+            message = f"no price is known for `{show_text(spec.priced_as)}`"
+            raise self._located(spec, SpecError(message, key="priced_as", remedy=remedy), "priced_as")
 
     def _model(self, spec: PassSpec, name: str, at: str, named: ModelSpec | None, *, need_key: bool) -> ResolvedModel:
         """A model of a pass; a mistake names the line of the declaration. In a cascade `endpoint` and its like are
@@ -191,11 +206,6 @@ class Session:
                 if self._model(spec, name, at, named, need_key=False).lane == model.lane:
                     return self._model(spec, name, at, named, need_key=True)
         return model
-
-    def credential_of(self, step: Step) -> str:
-        """The variable that a model's key comes from, or what signs its requests; empty where none is needed."""
-        found = self.with_credential(step.model)
-        return found.key_variable or ("" if found.signer is None else type(found.signer).__name__)
 
     def price_of(
         self, spec: PassSpec, model: ResolvedModel, mode: str = "live", *, prices: PriceSpec | None = None

@@ -87,6 +87,8 @@ def resolve(
     if not name or name != name.strip() or not name.isprintable():
         raise SpecError(f"`{model}` names no model", key="model", remedy=f"write {provider}:NAME")
     cls = _on_wire(cls, provider, wire)
+    if region is not None and provider in registry.providers.ours and not hasattr(cls, "endpoint_of_region"):
+        raise SpecError(f"{provider} has no regions", key="region", remedy="remove `region`; it belongs to bedrock")
     place, by_environment, arguments = _endpoint(cls, provider, name, endpoint, region, env)
     dialect = cls(place.url, **arguments)
     headers: tuple[tuple[str, str], ...] = ()

@@ -145,6 +145,28 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What one pass has paid to one model, over all runs. `calls` are requests: a shared one counts in parts."""
+
+    pass_name: str
+    model: str
+    calls: float
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What was not paid, as an estimate at list prices; `calls` that were not made (None: it saves none). Negative
+    dollars: it cost more than it gave."""
+
+    by: str
+    calls: float | None
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A value that the last run changed. Values are texts, cut; an empty reason means there was a value."""
 
@@ -266,6 +288,8 @@ class Facts:
     more_runs: bool
     changes: Changes | None
     samples: tuple[Sample, ...]
+    costs: tuple[Cost, ...] = ()
+    savings: tuple[Saving, ...] = ()
 
     @property
     def local(self) -> bool:

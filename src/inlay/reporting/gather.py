@@ -31,6 +31,7 @@ from inlay.reporting.facts import (
     PARTS,
     VALUE,
     WAITING,
+    Cost,
     Facts,
     Failure,
     Field,
@@ -95,6 +96,7 @@ def gather(
         more_runs=len(records) > RUNS,
         changes=changes(store, records, ledger, ordered, pass_ids, len(enrichment.source.key)),
         samples=shown,
+        costs=_costs(ledger),
     )
 
 
@@ -251,7 +253,21 @@ def _totals(rows: int, passes: Sequence[Pass], ledger: Sequence[Mapping[str, Any
 def _calls(lines: Iterable[Mapping[str, Any]]) -> int:
     """Requests that left this process: those of models within it are none."""
     # What rules gave whole stands in the ledger, too, for free.
-    return sum(line["attempts"] for line in lines if line["model"] != RULE and not is_local(line["model"]))
+    return round(sum(line["calls"] for line in lines if line["model"] != RULE and not is_local(line["model"])))
+
+
+def _costs(ledger: Iterable[Mapping[str, Any]]) -> tuple[Cost, ...]:
+    """By pass and model, the dearest first; what was given for free in this process is left out."""
+    sums: dict[tuple[str, str], list[Any]] = {}
+    for line in ledger:
+        if line["input_tokens"] or line["output_tokens"] or line["cost_nusd"]:
+            into = sums.setdefault((str(line["pass"]), str(line["model"] or "no answer")), [0, 0, 0, 0])
+            for place, name in enumerate(("calls", "input_tokens", "output_tokens", "cost_nusd")):
+                into[place] += line[name]
+    found = [
+        Cost(*key, round(calls, 1), given, written, usd(paid)) for key, (calls, given, written, paid) in sums.items()
+    ]
+    return tuple(sorted(found, key=lambda cost: (-cost.cost_usd, cost.pass_name, cost.model)))
 
 
 def _run(record: RunRecord, ledger: Sequence[Mapping[str, Any]]) -> Run:

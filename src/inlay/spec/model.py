@@ -182,7 +182,7 @@ class PassSpec(Frozen):
     def _one_model_or_several(self) -> Self:
         if self.models and "model" in self.model_fields_set:
             raise ValueError("`model` and `models` cannot both be given")
-        if len(self.models) == 1:
+        if len(self.models) == 1 or ("models" in self.model_fields_set and not self.models):
             raise ValueError("`models` is a cascade of two or more; a single one is `model`")
         if len(set(self.models)) != len(self.models):
             raise ValueError("`models` names one twice")

@@ -27,6 +27,12 @@ def check_models(models: Mapping[str, ModelSpec], problems: Problems) -> None:
         if name in providers or name in registry.providers.planned or name == "auto":
             what = "chooses a model by the environment" if name == "auto" else "is a provider"
             problems.add(f"`{name}` {what}, so it cannot be a name of your own", key, remedy="choose another name")
+        elif spec.model not in models and (provider := spec.model.partition(":")[0]) not in (*providers, "auto"):
+            unknown = registry.providers.unknown(show_text(provider))
+            remedy = (
+                unknown.remedy if ":" in spec.model else f"write provider:name, such as openai:{show_text(provider)}"
+            )
+            problems.add(unknown.message, problems.known_key(f"{key}.model"), remedy=remedy)
         elif spec.model in models:
             problems.add(
                 f"`{show_text(spec.model)}` is a name too; a name stands for provider:name",

@@ -62,6 +62,9 @@ SENTENCES: dict[str, str] = {
     "extra_forbidden": "unknown key `{key}`",
 }
 
+# Keys that take a word or a number: either complaint of pydantic alone would say half of it.
+_EITHER = {"pack": "expected auto or a whole number from 1 to 64; got {got}"}
+
 # What a name may be, by its key; `[key]` is the name of a field.
 _SHAPES = {
     "bucket": "an S3 bucket: 3 to 63 lower-case letters, digits, - and .",
@@ -128,7 +131,8 @@ def _add(
     if kind == "literal_error":
         context["expected"] = ", ".join(choices)
     words = {name: _plain_number(value) for name, value in context.items()}
-    message = SENTENCES.get(kind, show_text(str(detail.get("msg")), 160)).format(
+    either = _EITHER.get(str(loc[-2])) if len(loc) > 1 else None
+    message = (either or SENTENCES.get(kind, show_text(str(detail.get("msg")), 160))).format(
         **{**words, "got": got, "key": show_text(last)}
     )
     if kind == "missing":

@@ -319,4 +319,6 @@ def test_facts_are_plain_values(place: Place) -> None:
         "more_runs",
         "changes",
         "samples",
+        "costs",
+        "savings",
     }

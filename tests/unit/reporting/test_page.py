@@ -13,6 +13,7 @@ import pytest
 
 from inlay import project
 from inlay.errors import SpecError, TargetError
+from inlay.reporting.facts import Saving
 from inlay.reporting.page import MOST_BYTES, render
 
 if TYPE_CHECKING:
@@ -110,3 +111,16 @@ def test_style_and_template_are_part_of_the_package() -> None:
 
     assets = Path(inlay.reporting.__file__ or "").parent / "assets"
     assert {one.name for one in assets.iterdir()} == {"report.css", "report.html"}
+
+
+def test_it_shows_the_cost_of_each_pass_and_model_and_what_was_saved(place: Place) -> None:
+    place.run()
+    facts = place.facts()
+    assert facts.costs
+    assert sum(cost.cost_usd for cost in facts.costs) == pytest.approx(facts.totals.cost_usd)
+    assert sum(cost.calls for cost in facts.costs) == pytest.approx(facts.totals.calls)
+    page = project.write_report(place.declaration).read_text(encoding="utf-8")
+    assert "Cost by pass and model" in page
+    loss = replace(facts, savings=(Saving("the provider's prompt cache", None, -0.25),))
+    assert "−$0.2500" in render(loss)
+    assert "What was saved" not in render(replace(facts, savings=()))
