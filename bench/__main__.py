@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import lanes, planning, runs, starting, storing
+from bench import lanes, planning, runs, sharing, starting, storing
 from bench.measure import Line
 
 Section = Callable[[Path, bool], list[Line]]
@@ -26,6 +26,7 @@ SECTIONS: dict[str, Section] = {
     "add1": planning.add1,
     "noop10m": planning.noop10m,
     "lane": lanes.lane,
+    "sharing4": sharing.sharing4,
 }
 
 

@@ -37,7 +37,7 @@ def _one(folder: Path, announced: bool, declared: bool, seconds: int) -> list[Li
         done = run(place)
         calls = simulator.ledger.calls
     failed = sum(done.json["passes"][0]["failed"].values())
-    share, refused, count = _figures(list(calls))
+    share, refused, count = figures(list(calls))
     title = f"{'headers' if announced else 'no headers'}, {'declared' if declared else 'undeclared'}"
     early = sum(1 for call in calls if call.status == 429)
     return [
@@ -54,7 +54,7 @@ def _one(folder: Path, announced: bool, declared: bool, seconds: int) -> list[Li
     ]
 
 
-def _figures(calls: list[Call]) -> tuple[float, int, int]:
+def figures(calls: list[Call]) -> tuple[float, int, int]:
     """Share of the allowed rate after the start, refused calls and all calls in that time."""
     start = min(call.arrived_s for call in calls) + START_S
     end = max(call.arrived_s for call in calls if call.status == 200) - 1.0  # the last rows leave places empty

@@ -17,7 +17,7 @@ FIELDS = """
       topics: "list[string]"
 """
 DECLARATION = """\
-name: reviews
+name: {name}
 source: {{files: reviews.csv, key: id}}
 passes:
   - name: read
@@ -29,7 +29,7 @@ passes:
 limits: {limits}
 budget: {{usd: 1000}}
 output: {{files: out.parquet}}
-"""
+{store}"""
 PHRASES = (
     "the room was clean and quiet",
     "部屋はとても静かでした",
@@ -57,9 +57,16 @@ def write_rows(path: Path, count: int, *, seed: int = 7) -> None:
             writer.writerow([number, text])
 
 
-def declare(folder: Path, endpoint: str, *, limits: str, fields: str = FIELDS) -> None:
-    """Write inlay.yaml."""
-    text = DECLARATION.format(endpoint=endpoint, prices=PRICES, fields=fields, limits=limits)
+def declare(folder: Path, endpoint: str, *, limits: str, fields: str = FIELDS, store: str = "") -> None:
+    """Write inlay.yaml. With a `store` of several declarations, each is named after its folder."""
+    text = DECLARATION.format(
+        name=f"reviews{folder.name}" if store else "reviews",
+        endpoint=endpoint,
+        prices=PRICES,
+        fields=fields,
+        limits=limits,
+        store=f"store: {store}\n" if store else "",
+    )
     (folder / "inlay.yaml").write_text(text, encoding="utf-8")
 
 

@@ -5,7 +5,8 @@ set -eu
 inlay=$1
 declaration=examples/job_postings/inlay.yaml
 # A key in this environment would make `model: auto` ask a real provider; a demonstration spends nobody's money.
-unset OPENAI_API_KEY OPENAI_BASE_URL || true
+unset OPENAI_API_KEY OPENAI_BASE_URL ANTHROPIC_API_KEY AZURE_OPENAI_API_KEY AZURE_OPENAI_AD_TOKEN || true
+unset AWS_BEARER_TOKEN_BEDROCK || true
 
 echo
 echo "\$ inlay run $declaration"

@@ -48,8 +48,8 @@ HOLDING = (
 class Batch:
     """One submission (32 hex digits) to a provider. Times are seconds since the epoch (UTC), None: not yet.
 
-    `account` is `account_of(key)`. Its requests are in SUBMISSION.jsonl in the folder of batches; `sha256` is the digest
-    of that file. `url` is the endpoint that its lines name. `rates` are the prices, by pass, that it was reserved at.
+    `account` is `account_of(key)`. Its requests are in SUBMISSION.jsonl in the folder of batches; `sha256` is that
+    file's digest. `url` is the endpoint that its lines name. `rates` are the prices, by pass, that it was reserved at.
     `details` holds what only its provider knows (file ids). `done` and `errors` count lines as the provider told last.
     """
 

@@ -102,7 +102,7 @@ class Store(Protocol):
         ...
 
     def end_run(self, run_id: int, *, outcome: str, summary: Mapping[str, Any]) -> None:
-        """Close a run and free its runner's leases; open attempts of this run are closed as `lost`. Atomic."""
+        """Close a run, free its runner's leases and lanes; open attempts of this run are closed as `lost`. Atomic."""
         ...
 
     def runs(self, enrichment: str, limit: int = 20) -> list[RunRecord]:

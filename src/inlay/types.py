@@ -256,12 +256,16 @@ ClaimResult: TypeAlias = Claimed | Known | Held | Unaffordable
 
 @dataclass(frozen=True, slots=True)
 class LaneNote:
-    """What a runner tells the others of a lane (provider, endpoint, model): whether it has calls to make, and until
-    when (seconds since the epoch, UTC; 0: no) the provider asked everybody to wait."""
+    """What a runner tells the others of a lane (provider, endpoint, model): whether it has calls to make, until when
+    (seconds since the epoch, UTC; 0: no) the provider asked everybody to wait, and which limits the headers of its own
+    answers told last (of the whole lane, a minute; 0: none), and when that was."""
 
     lane: str
     busy: bool
     gate_until: float = 0.0
+    requests_per_minute: float = 0.0
+    tokens_per_minute: float = 0.0
+    told_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is sent to batch APIs, held against the vendors' own definitions: the official clients' types, botocore's model."""
+"""What is sent to batch APIs, held against the vendors' own definitions: the clients' types, botocore's model."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_bedrocks_order_fits_botocores_model() -> None:
     assert got.url.endswith(f"/a/b/{SUBMISSION}/out/abc123/{SUBMISSION}.jsonl.out")
     for name in ("bucket", "role_arn"):
         with pytest.raises(SpecError, match=name):
-            BedrockBatch("https://x", "", Storage(**{**{"bucket": "b" * 3, "role_arn": "arn"}, name: ""}), None)
+            BedrockBatch("https://x", "", Storage(**{"bucket": "b" * 3, "role_arn": "arn", name: ""}), None)
 
 
 WIRES: list[BatchWire] = [
@@ -191,10 +191,11 @@ WIRES: list[BatchWire] = [
 ]
 
 
+BODIES = [b"", b"null", b"[]", b"{}", b"<html>", b'{"id": 5}', b"\xff", b"[" * 5000, b'{"data": 1}']
+
+
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: type(wire).__name__)
-@pytest.mark.parametrize(
-    "body", [b"", b"null", b"[]", b"{}", b"<html>", b'{"id": 5}', b"\xff", b"[" * 5000, b'{"data": 1}']
-)
+@pytest.mark.parametrize("body", BODIES)
 def test_nothing_that_a_server_sends_is_taken_for_a_batch(wire: BatchWire, body: bytes) -> None:
     for read in (wire.created, wire.polled, wire.found):
         with pytest.raises(Unreadable):

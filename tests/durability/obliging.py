@@ -13,7 +13,7 @@ import orjson
 from inlay.testing import SimRequest
 from inlay.testing.answers import answer_by_schema
 
-PACKED, ONE = "The records, one a line:\n", "The record:\n"
+PACKED, ONE = "s, one a line:\n", "The record:\n"
 
 
 def records_of(request: SimRequest) -> Iterator[tuple[str, dict[str, str]]]:
@@ -24,7 +24,7 @@ def records_of(request: SimRequest) -> Iterator[tuple[str, dict[str, str]]]:
     if set(parts) == {"answers"}:
         for line in request.user.split(PACKED, 1)[1].split("\n"):
             told = json.loads(line)
-            yield told["id"], told["record"]
+            yield told["id"], told.get("record") or {"prompt": told["prompt"]}
     elif len(tasks(request.schema)) > 1:
         yield "", json.loads(request.user.split(f"\n\n{ONE}", 1)[1])
     else:

@@ -1,4 +1,4 @@
-"""SIGKILL while a batch is prepared, sent up, ordered, waited for, fetched and applied, and orders whose answer is lost.
+"""SIGKILL while a batch is prepared, sent up, ordered, waited for, fetched and applied; orders whose answer is lost.
 
 What is proved, by the simulator's books: one remote batch a chunk, every line run and paid once, every answer applied
 once; the same command again is the whole recovery.

@@ -21,7 +21,7 @@ from inlay.faultpoints import VARIABLE
 from inlay.testing import Simulator
 
 CONCURRENCY = 32
-STEPS = ("register", "begin_run", "claim", "commit", "end_run")
+STEPS = ("register", "begin_run", "share_lanes", "claim", "commit", "end_run")
 POINTS = [f"{step}.{moment}_commit" for step in STEPS for moment in ("before", "after")]
 POINTS += ["publish.before_write", "publish.within_write", "publish.after_write"]
 

@@ -1,4 +1,4 @@
-"""A batch is the same cells, store, budget and resume as a live run, at half the price; judged by the simulator's books."""
+"""A batch is the same cells, store, budget and resume as a live run, at half the price: by the simulator's books."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ def test_what_is_missing_in_an_answer_is_asked_in_the_next_batch(scene: BatchSce
     report = scene.run()
     assert report.exit_code == 0
     assert all(row["read_success"] for row in scene.rows_out())
-    assert [len(batch.custom_ids) for batch in sim.ledger.batches][0] == 30
+    assert len(sim.ledger.batches[0].custom_ids) == 30
     assert len(sim.ledger.batches) == 2
     assert scene.booked() == (sim.ledger.billed_nusd, 0)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from durable_scene import Scene, texts
 
 import inlay
 from inlay.errors import ProviderError, SpecError
@@ -208,3 +209,17 @@ def test_every_fault_is_of_the_same_class_over_every_wire(name: str) -> None:
         return "truncated" if answer.truncated else "answered"
 
     assert asyncio.run(scenario()) == expected(name)
+
+
+def test_each_pass_is_asked_with_its_own_key(tmp_path: Path) -> None:
+    with Simulator(api_keys=["key-one-111", "key-two-222"], keep_messages=True) as sim:
+        scene = Scene(tmp_path, sim)
+        scene.rows(texts(4))
+        first = scene.one_pass(api_key_env="KEY_ONE")
+        second = scene.one_pass("again", "Once more: {{ text }}", api_key_env="KEY_TWO")
+        scene.declare(passes=[first, second | {"prefix": "again_"}])
+        ended = scene.command_run(KEY_ONE="key-one-111", KEY_TWO="wrong")
+        assert ended.code == 3, "the second key is wrong, and the first does not stand in for it"
+        assert "KEY_TWO" in ended.err
+        assert scene.command_run(KEY_ONE="key-one-111", KEY_TWO="key-two-222").code == 0
+        scene.is_sound()

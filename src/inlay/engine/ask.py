@@ -212,7 +212,7 @@ def shared_system_prompt(passes: Mapping[str, Mapping[str, FieldSpec]], *, packe
         f"You fill in fields about {'several records' if packed else 'one record'}. The user's message states "
         f"{tasks if several else 'the task'} and holds {records} as JSON.",
         "",
-        *_manners(every, next((found for fields in passes.values() if (found := nulls_property(fields))), None)),
+        *_manners(every, _nulls_of(passes)),
     ]
     if several:
         lines.append("- Answer each task by itself, under its own name, as if it were the only one.")
@@ -227,6 +227,12 @@ def shared_system_prompt(passes: Mapping[str, Mapping[str, FieldSpec]], *, packe
         for field, spec in fields.items():
             lines += _field_lines(field, spec, "")
     return "\n".join(lines)
+
+
+def _nulls_of(passes: Mapping[str, Mapping[str, FieldSpec]]) -> str | None:
+    """Where the reasons for nulls go: one name mostly; a task with a field of that name has another."""
+    names = dict.fromkeys(found for fields in passes.values() if (found := nulls_property(fields)))
+    return '" or "'.join(names) or None
 
 
 def _manners(fields: Mapping[str, FieldSpec], nulls: str | None) -> list[str]:

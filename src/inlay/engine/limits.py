@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
+from inlay.engine.buckets import LATE_S, Bucket, paced
 from inlay.errors import RateLimited, Transient
 
 Work = TypeVar("Work")
@@ -27,41 +28,15 @@ MIN_WAIT_S, MAX_WAIT_S = 0.5, 120.0
 START_CONCURRENCY, CEILING = 16, 256
 # A lane that learnt its rate stays a little under it: the provider's clock and ours differ.
 SAFETY = 0.985
+# A lane beside others on the same store saves up no more than this many seconds of its share (and one call): together
+# they go evenly.
+EVEN_S, EVEN_TOKENS_S = 0.1, 1.0
+# A 429 all the same: so much slower, and back to the full rate over some hundred and fifty successes.
+SLOWER, RECOVERY = 0.97, 0.0002
 # Failures are seldom while fewer than this share of recent calls failed: the call is retried, the lane goes on.
 SELDOM = 0.15
 # This many transient failures in a row (and no success) turn a lane to probing with one call at a time.
 PROBE_AFTER = 24
-
-
-class Bucket:
-    """A token bucket: `rate` units a second, at most `capacity` saved up. Time comes from the caller."""
-
-    __slots__ = ("capacity", "level", "rate", "updated")
-
-    def __init__(self, rate: float, capacity: float, now: float, level: float | None = None) -> None:
-        self.rate = rate
-        self.capacity = capacity
-        self.level = capacity if level is None else level
-        self.updated = now
-
-    def wait(self, units: float, now: float) -> float:
-        """Seconds until `units` may go (0: now). More than the capacity goes when the bucket is full."""
-        self._fill(now)
-        missing = min(units, self.capacity) - self.level
-        return 0.0 if missing <= 1e-9 else missing / self.rate
-
-    def take(self, units: float) -> None:
-        """Take `units`; the level may go below zero (a call larger than the capacity)."""
-        self.level -= units
-
-    def _fill(self, now: float) -> None:
-        self.level = min(self.capacity, self.level + (now - self.updated) * self.rate)
-        self.updated = now
-
-
-def paced(per_second: float, now: float) -> Bucket:
-    """A bucket for a declared rate: evenly spaced, with just enough slack for timers that wake late."""
-    return Bucket(per_second, max(1.0, per_second * 0.05), now, level=1.0)
 
 
 class Lane(Generic[Work]):
@@ -104,7 +79,12 @@ class Lane(Generic[Work]):
         self.gate_until = 0.0
         self.told_to_wait_until = 0.0  # the part of the gate that the provider asked of this process
         self.cut_at = -1.0
+        self.told_requests = 0.0  # a minute, as headers told this process or another one; 0: not yet
+        self.told_tokens = 0.0
+        self.told_at: float | None = None  # when headers told this process
+        self.begun = 0  # calls handed out so far
         self.paced_by_429 = False
+        self._slowed = 1.0  # the part of the told rate that is used
         self.learnt_by_429 = False
         self._done_at: deque[float] = deque(maxlen=200)
         self.failures_in_row = 0
@@ -232,6 +212,7 @@ class Lane(Generic[Work]):
             if self.tokens is not None:
                 self.tokens.take(weight)
             self.active += 1
+            self.begun += 1
             self._idle.popleft().set_result(ready.popleft())
         if delay is not math.inf:
             if self._timer is not None:
@@ -253,6 +234,7 @@ class Lane(Generic[Work]):
                 bucket.rate *= ratio
                 bucket.capacity = max(1.0, bucket.capacity * ratio)
                 bucket.level = min(bucket.level, bucket.level * ratio, bucket.capacity)
+        self._fit()
         if self.fixed:
             self.ceiling = max(1, math.floor(self.declared_concurrency * share))
             self.limit = self.ceiling
@@ -261,6 +243,16 @@ class Lane(Generic[Work]):
     def wait_for_others(self, seconds: float) -> None:
         """Begin no call for so long: another process was told to wait, or has yet to see that this one is here."""
         self.gate_until = max(self.gate_until, self._clock() + min(seconds, MAX_WAIT_S))
+
+    def hear(self, requests_per_minute: float, tokens_per_minute: float) -> None:
+        """Another process was told these limits of the whole lane (0: none). What headers say here counts for more."""
+        if self.told_at is not None:
+            return
+        now = self._clock()
+        if requests_per_minute and self.declared_rate is None:
+            self._told_requests(requests_per_minute, None, now)
+        if tokens_per_minute and not self.declared_tokens:
+            self._told_tokens(tokens_per_minute, None, now)
 
     # --- what answers teach
 
@@ -277,30 +269,55 @@ class Lane(Generic[Work]):
         if self.learnt_by_429 and self.requests is not None:
             # Half a percent a second: feel for more, seldom enough to stay near 1% 429s. After a long quiet it was a
             # storm and no limit: grow ever faster.
-            self.requests.rate += 0.005 * (1.0 + ((now - self.cut_at) / 6.0) ** 3)
+            self.requests.rate += 0.005 * (1.0 + ((now - self.cut_at) / 8.5) ** 4)
             self.requests.capacity = max(1.0, self.requests.rate * 0.1)
+        self._slowed = min(1.0, self._slowed + RECOVERY)
         self._learn(headers, now)
 
     def _learn(self, headers: Mapping[str, str], now: float) -> None:
         if self.declared_rate is None and (limit := _positive(headers.get("x-ratelimit-limit-requests"))) is not None:
-            remaining = _positive(headers.get("x-ratelimit-remaining-requests"), zero=True)
-            limit, remaining = limit * self.share, None if remaining is None else remaining * self.share
-            rate = limit / 60 * SAFETY
-            if self.requests is None:
-                level = max(0.0, (limit if remaining is None else remaining) - 1.0)
-                self.requests = Bucket(rate, limit, now, level=level)
-            elif not self.paced_by_429:
-                self.requests.rate, self.requests.capacity = rate, limit
-                # Someone else uses the same key: believe the smaller number, but not its rounding.
-                if remaining is not None and remaining < self.requests.level - rate - 2:
-                    self.requests.level = remaining
+            self.told_at = now
+            self._told_requests(limit, _positive(headers.get("x-ratelimit-remaining-requests"), zero=True), now)
         if not self.declared_tokens and (limit := _positive(headers.get("x-ratelimit-limit-tokens"))) is not None:
-            remaining = _positive(headers.get("x-ratelimit-remaining-tokens"), zero=True)
-            limit, remaining = limit * self.share, None if remaining is None else remaining * self.share
-            if self.tokens is None:
-                self.tokens = Bucket(limit / 60 * SAFETY, limit, now, level=limit if remaining is None else remaining)
-            elif remaining is not None and remaining < self.tokens.level * 0.5:
-                self.tokens.level = remaining
+            self.told_at = now
+            self._told_tokens(limit, _positive(headers.get("x-ratelimit-remaining-tokens"), zero=True), now)
+
+    def _told_requests(self, limit: float, remaining: float | None, now: float) -> None:
+        self.told_requests = limit
+        left = None if remaining is None else remaining * self.share
+        if self.requests is None:
+            self.requests = Bucket(1.0, 1.0, now, level=max(0.0, (limit * self.share if left is None else left) - 1.0))
+            self._fit()
+            return
+        self._fit()
+        # Someone else uses the same key: believe the smaller number, but not its rounding.
+        if not self.paced_by_429 and left is not None and left < self.requests.level - self.requests.rate - 2:
+            self.requests.level = left
+
+    def _told_tokens(self, limit: float, remaining: float | None, now: float) -> None:
+        self.told_tokens = limit
+        left = None if remaining is None else remaining * self.share
+        if self.tokens is None:
+            self.tokens = Bucket(1.0, 1.0, now, level=limit * self.share if left is None else left)
+        elif left is not None and left < self.tokens.level * 0.5:
+            self.tokens.level = left
+        self._fit()
+
+    def _fit(self) -> None:
+        """Bring the buckets of declared and told rates up to date with the limit, the share and the pace."""
+        alone = self.share == 1.0
+        if self.requests is not None and self.declared_rate is not None:
+            rate = self.declared_rate * self.share
+            self.requests.change(rate, 1.0 + rate * LATE_S)
+        elif self.requests is not None and self.told_requests and not self.learnt_by_429:
+            limit = self.told_requests * self.share
+            rate = limit / 60 * SAFETY * self._slowed
+            even = self.paced_by_429 or not alone
+            self.requests.change(rate, 1.0 + rate * EVEN_S if even else limit)
+        if self.tokens is not None and self.told_tokens:
+            limit = self.told_tokens * self.share
+            rate = limit / 60 * SAFETY
+            self.tokens.change(rate, limit if alone else max(1.0, rate * EVEN_TOKENS_S))
 
     def used_tokens(self, expected: float, actual: float) -> None:
         """Correct the token bucket once the real usage is known."""
@@ -347,10 +364,10 @@ class Lane(Generic[Work]):
         elif self.declared_rate is None:
             # The provider counts in smaller windows than its header says: go evenly from now on.
             self.requests.level = min(self.requests.level, 0.0)
-            self.requests.capacity = max(1.0, self.requests.rate * 0.1)
             if self.paced_by_429:
-                self.requests.rate *= 0.97
+                self._slowed *= SLOWER
             self.paced_by_429 = True
+            self._fit()
 
     def quiet_for(self) -> float:
         """For how many seconds there have been failures and no success."""

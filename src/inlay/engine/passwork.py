@@ -96,7 +96,7 @@ class PassWork:
 
     @property
     def shares(self) -> bool:
-        """Whether its asks may go out together with others."""
+        """Whether its asks may go out together with others, as far as the declaration says."""
         return self.fuse is not None or (self.spec.pack != 1 and self.model.local is None and not self.batch)
 
     def steps(self) -> Iterator[PassWork]:
@@ -145,12 +145,11 @@ class PassWork:
         ask.texts = self.compiled.texts(values)
         ask.user = self.compiled.render(values, upstream)
         if self.shares:
-            ask.record = ask.texts
-            if upstream:
-                read = {
-                    f"{name}.{field}": plain(value) for name, part in upstream.items() for field, value in part.items()
-                }
-                ask.record = {**ask.texts, **{name: text for name, text in read.items() if text is not None}}
+            ask.record = {name: ask.texts.get(name) for name in self.compiled.prompt.columns}
+            for name, part in upstream.items():
+                for field, value in part.items():
+                    ask.alone = ask.alone or f"{name}.{field}" in ask.record  # a column of that very name
+                    ask.record[f"{name}.{field}"] = plain(value)
         self.reckon(ask)
 
     def reckon(self, ask: Ask) -> None:

@@ -24,9 +24,10 @@ from typing import Any
 from inlay.batches import RUNNER as BATCH
 from inlay.batches import Batch, BatchLine
 from inlay.contracts import Store
-from inlay.engine.asking import Asking, Sender, Waiting
+from inlay.engine.asking import Asking
 from inlay.engine.batch.lane import BatchLane, Filling
 from inlay.engine.events import LaneOpened, Listener, Stopping
+from inlay.engine.host import Sender, Waiting
 from inlay.engine.lanesharing import SHARE_S, LaneSharing
 from inlay.engine.limits import Lane
 from inlay.engine.passwork import PassWork
@@ -287,6 +288,7 @@ class Runner:
                     self.advance(row)
         finally:
             self._fed = True
+            self.writer.nudge()  # what waited for company goes as it is
             if self._rows_open == 0:
                 self._idle.set()
 
@@ -349,7 +351,10 @@ class Runner:
             return None
         flights = self.settling.flights
         if (flight := flights.get(cell.fingerprint)) is not None:
-            flight.targets.append(target)
+            if flight.work is part:
+                flight.targets.append(target)
+            else:
+                flight.others.append((part, target, before))
             return None
         if (known := self.settling.failures.get(cell.fingerprint)) is not None:
             self._track(self.settling.fail(cell, known))
@@ -443,6 +448,8 @@ class Runner:
         self.settling.flights.pop(ask.fingerprint, None)
         for target in ask.targets:
             self._parked(ask.work, target)
+        for other in ask.others:
+            self._start(*other)
         self.writer.nudge()  # there is room for the next
 
     def _parked(self, part: PassWork, target: Target) -> None:

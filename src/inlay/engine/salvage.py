@@ -97,7 +97,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 # Forgives control characters in strings, lone surrogates, NaN and doubled keys; a huge integer becomes a float, as
 # orjson does, because its digits would take quadratic time.
-_DECODER = json.JSONDecoder(
+DECODER = json.JSONDecoder(
     strict=False,
     object_pairs_hook=_pairs,
     parse_constant=lambda _: _NAN,
@@ -108,7 +108,7 @@ _DECODER = json.JSONDecoder(
 def parse_all(text: str) -> Any:
     """The document that the text is, with doubled keys and NaN as Unreadable; raises ValueError where it is none."""
     try:
-        return _DECODER.decode(text)
+        return DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
 
@@ -293,7 +293,7 @@ def _value(fragment: str, *, last: bool, cut: bool) -> Any:
     """The value that a fragment starts with; _NOTHING where it was cut off, Unreadable where it cannot be told."""
     fragment = fragment.strip()
     try:
-        value, end = _DECODER.raw_decode(fragment)
+        value, end = DECODER.raw_decode(fragment)
     except (ValueError, RecursionError):
         simple = _SINGLE_QUOTED.match(fragment)
         value, end = (_string(simple[0]), simple.end()) if simple else (_NOT_JSON, 0)
@@ -337,7 +337,7 @@ def _string(quoted: str) -> Any:
         return _NOT_JSON
     escaped = _ESCAPE.sub(lambda found: found[0] if len(found[0]) > 1 else "\\" + found[0], inner)
     try:
-        return _DECODER.decode(f'"{escaped}"')
+        return DECODER.decode(f'"{escaped}"')
     except ValueError:
         return _NOT_JSON
 

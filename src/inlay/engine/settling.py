@@ -95,21 +95,21 @@ class Settling:
         number = await self.keep(replace(settlement, cells=writes))
         if not final:
             return
-        if best is outcome:
-            outcome.answer_id = number
+        outcome.answer_id = number
         # Cells that joined while the write was under way get theirs now.
         late = self._landed(ask, targets)
-        self._remember(ask, best)
-        for target in late:
-            self._start(part, target, ask.before)
+        self._remember(ask, outcome)
+        for waiting in late:
+            self._start(*waiting)
         for place, target in enumerate(targets):
             self._ended(part, target, best, reused=place > 0)
         self._check_failures()
 
-    def _landed(self, ask: Ask, targets: tuple[Target, ...]) -> list[Target]:
-        """The flight is over: the cells that joined it after these targets were written."""
+    def _landed(self, ask: Ask, targets: tuple[Target, ...]) -> list[tuple[PassWork, Target, Outcome | None]]:
+        """The flight is over: the cells that joined it after these targets were written, and those of other passes."""
         self.flights.pop(ask.fingerprint, None)
-        return ask.targets[len(targets) :]
+        late = [(ask.work, target, ask.before) for target in ask.targets[len(targets) :]]
+        return [*late, *ask.others]
 
     def _remember(self, ask: Ask, outcome: Outcome) -> None:
         if outcome.state is not CellState.DONE and len(self.failures) < REMEMBERED:
@@ -120,10 +120,14 @@ class Settling:
         part = ask.work
         assert part.following is not None
         self._remember(ask, outcome)
-        self.tally.passes[part.index].escalated += len(ask.targets)
+        targets = tuple(ask.targets)
+        self.tally.passes[part.index].escalated += len(targets)
         best = better(ask.before, outcome)
-        for target in self._landed(ask, ()):
+        others = self._landed(ask, targets)
+        for target in targets:
             self._start(part.following, target, best)
+        for waiting in others:
+            self._start(*waiting)
 
     async def keep(self, settlement: Settlement) -> int | None:
         """Keep a settlement; returns, with its answer's number, when it is durable."""
@@ -226,8 +230,8 @@ class Settling:
         except StoreError:
             return None
         late = self._landed(ask, targets)
-        for target in late:
-            self._start(part, target, ask.before)
+        for waiting in late:
+            self._start(*waiting)
         for target in targets:
             self._ended(part, target, outcome, reused=reused, ruled=ruled)
         return number

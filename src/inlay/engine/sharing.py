@@ -59,7 +59,8 @@ class Sharing:
         while queue and len(taken) < size and len(passed) < _LOOKED_AT:
             record = queue.popleft()
             more = self._tokens(record)
-            if self._size(record) < 2 or self._key(record) != key or not fits(pack, len(taken), 0, more):
+            most = self._size(record)
+            if most <= len(taken) or self._key(record) != key or not fits(pack, len(taken), 0, more):
                 passed.append(record)
             elif not fits(pack, len(taken), tokens, more):
                 passed.append(record)
@@ -68,7 +69,7 @@ class Sharing:
             else:
                 taken.append(record)
                 tokens += more
-                size = min(size, self._size(record))
+                size = min(size, most)
         if not idle and not full and len(taken) < size and len(passed) < _LOOKED_AT:
             queue.extendleft(reversed([*taken, *passed]))
             return []
@@ -85,10 +86,12 @@ class Sharing:
         out: list[Call] = []
         for key, group in groups.items():
             shared = self.shape(group) if len(key) > 1 or len(group) > 1 else None
-            if shared is not None and shared.affordable(group):
+            if shared is not None and shared.usable and shared.affordable(group):
                 out.append(Call(group, shared))
+            elif len(group) > 1:
+                out += [call for record in group for call in self.calls([record])]
             else:
-                out += [Call([[ask]]) for record in group for ask in record]
+                out += [Call([[ask]]) for ask in group[0]]
         return out
 
     def shape(self, group: list[Record]) -> Shared | None:

@@ -26,7 +26,7 @@ from inlay.engine.ask import (
     shared_system_prompt,
 )
 from inlay.engine.passwork import MOST_OUTPUT_TOKENS, PassWork, Variant
-from inlay.engine.salvage import Salvage
+from inlay.engine.salvage import DECODER, Salvage
 from inlay.engine.work import Ask
 from inlay.providers.prices import estimate_tokens
 from inlay.types import HttpRequest, Usage
@@ -39,6 +39,8 @@ _ID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 _ID_LENGTH = 8
 _LONGEST = 4_000_000
 _MOST_STARTS = 5_000
+# A provider that has refused so many calls of one shape, and taken none, is not sent another.
+_MOST_REFUSALS = 3
 
 Record = list[Ask]
 
@@ -54,9 +56,13 @@ class Shared:
         fields = {variant.work.name: variant.fields for variant in variants}
         self._names = tuple(fields)
         self._tasks = _tasks(variants)
+        simple = self.work.compiled.prompt.is_simple
+        self._holds = "record" if simple else "prompt"
+        self._heading = "The records, one a line:" if simple else "The prompts, one a line:"
         self.schema = self._schema(fields)
         self._record_cap = sum(_cap(variant, packed=packed) for variant in variants)
         self.system = shared_system_prompt(fields, packed=packed)
+        self.refusals = 0
         self._by_size: dict[int, Any] = {}
         self._make = lambda cap: self._dialect().encoder(self.work.shape(self.system, self.schema, cap, self._tasks))
         self._encoder(1)
@@ -75,19 +81,30 @@ class Shared:
         return closed_object({"answers": {"type": "array", "items": entry}})
 
     def _encoder(self, records: int) -> Any:
-        """The encoder for so many records; the cap on the answer grows in steps, so that few are ever made."""
-        step = 1
-        while step < records:
-            step *= 2
-        found = self._by_size.get(step)
+        """The encoder for exactly so many records: a cap above theirs would let the answer cost more than was
+        reserved."""
+        found = self._by_size.get(records)
         if found is None:
-            found = self._by_size[step] = self._make(self.cap(step))
+            found = self._by_size[records] = self._make(self.cap(records))
         return found
 
     def cap(self, records: int) -> int:
         """The most tokens that an answer about so many records may have."""
         cap = self._record_cap * records + (24 * records + 64 + self.work.room if self.packed else 0)
         return min(max(self._record_cap, MOST_OUTPUT_TOKENS), cap)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the provider may take calls of this shape, as far as is known."""
+        return self.refusals < _MOST_REFUSALS
+
+    def taken(self) -> None:
+        """The provider has answered a call of this shape: later refusals are about their records."""
+        self.refusals = -1_000_000
+
+    def refused(self, *, for_good: bool = False) -> None:
+        """The provider has refused a call of this shape (`for_good`: because of the shape, as it says)."""
+        self.refusals = _MOST_REFUSALS if for_good else self.refusals + 1
 
     # --- out
 
@@ -100,22 +117,22 @@ class Shared:
             ids["".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))] = None
         named = list(ids)
         lines = [
-            _line({"id": name, "record": self._values(record)}) for name, record in zip(named, records, strict=True)
+            _line({"id": name, self._holds: self._values(record)}) for name, record in zip(named, records, strict=True)
         ]
-        user = f"{self._tasks}\n\nThe records, one a line:\n" + "\n".join(lines)
+        user = f"{self._tasks}\n\n{self._heading}\n" + "\n".join(lines)
         return self._encoder(len(records))(user), named
 
     def user(self, record: Record) -> str:
         """The user message of a call of one record."""
         return f"{self._tasks}\n\nThe record:\n{_line(self._values(record))}"
 
-    def _values(self, record: Record) -> Mapping[str, Any]:
-        values: dict[str, str] = {}
+    def _values(self, record: Record) -> Mapping[str, Any] | str:
+        """What the tasks speak of; the whole prompt where it needs Jinja (then there is one pass)."""
+        if self._holds == "prompt":
+            return record[0].user
+        values: dict[str, str | None] = {}
         for ask in record:
-            if ask.work.compiled.prompt.is_simple:
-                values.update(ask.record)
-            else:
-                values["prompt"] = ask.user
+            values.update(ask.record)
         return values
 
     # --- how much
@@ -229,6 +246,7 @@ def fuse_groups(works: Sequence[PassWork]) -> None:
             continue
         options = orjson.dumps(spec.options, option=orjson.OPT_SORT_KEYS)
         how = (work.lane, spec.wire, spec.temperature, options, spec.pack, spec.untrusted, spec.normalize)
+        how = (*how, work.price, work.abilities, work.model.key_variable)
         groups.setdefault((work.compiled.inputs, tuple(sorted(spec.upstream)), how), []).append(work)
     for number, group in enumerate(groups.values()):
         names = {work.name for work in group}
@@ -262,13 +280,13 @@ def _tasks(variants: Sequence[Variant]) -> str:
     if len(outlines) == 1:
         outline = outlines[0][1]
         if outline is None:
-            return 'The task is in the "prompt" of the record.'
+            return 'Each "prompt" states the task and holds its record.'
         return f"The task; each {{name}} stands for the record's value of that name:\n{outline}"
     listed = "\n\n".join(f'Task "{name}":\n{outline}' for name, outline in outlines)
     return f"The tasks; each {{name}} stands for the record's value of that name.\n\n{listed}"
 
 
-def _line(values: Mapping[str, Any]) -> str:
+def _line(values: Any) -> str:
     try:
         return orjson.dumps(values).decode()
     except TypeError:  # a lone surrogate, which no UTF-8 can hold
@@ -316,13 +334,12 @@ def _entries(text: str) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     if len(text) > _LONGEST:
         return out
-    decoder = json.JSONDecoder()
     at, starts = text.find("{"), 0
     while at >= 0 and starts < _MOST_STARTS:
         starts += 1
         end = at + 1
         try:
-            found, stop = decoder.raw_decode(text, at)
+            found, stop = DECODER.raw_decode(text, at)
         except (ValueError, RecursionError):
             found = None
         else:

@@ -82,7 +82,7 @@ class Ask:
 
     `known` are fields that an earlier, partial answer already holds: only the others (`names`) are asked. `cost_nusd`
     sums what all attempts for this answer have cost so far. `alone` keeps it out of fused and packed calls, and `most`
-    bounds these.
+    bounds these. `others` are cells of other passes with the same address: once it is settled they find its answer.
     """
 
     __slots__ = (
@@ -97,6 +97,7 @@ class Ask:
         "known",
         "most",
         "names",
+        "others",
         "record",
         "repair",
         "reserve_nusd",
@@ -117,6 +118,7 @@ class Ask:
         self.input = canonical
         self.input_hash = input_hash
         self.targets = [target]
+        self.others: list[tuple[PassWork, Target, Outcome | None]] = []  # of passes that ask the very same
         self.since = since  # an answer this young would do
         self.known: dict[str, FieldAnswer] = {}
         self.names: tuple[str, ...] = ()  # empty: all fields
@@ -130,7 +132,7 @@ class Ask:
         self.cost_nusd = 0
         self.user = ""
         self.texts: Mapping[str, str] = {}
-        self.record: Mapping[str, str] = {}  # what the prompt reads, by name, where calls may be shared
+        self.record: dict[str, str | None] = {}  # what the prompt reads, by name, where calls may be shared
         self.before: Outcome | None = None  # the best that earlier steps of a cascade have given
         self.call: Call | None = None  # while its claim is under way
 

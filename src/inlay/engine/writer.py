@@ -76,8 +76,12 @@ class Writer:
         self._wake.set()
 
     async def call(self, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """Run a store call in the writer's thread, between two groups."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **named))
+        """Run a store call in the writer's thread, between two groups. A StoreError stops the run, too."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **named))
+        except StoreError as error:
+            self._broken(error)
+            raise
 
     async def extend(self, attempt_id: int, *, outcome: str, cost_nusd: int) -> int | None:
         """Store.extend in the writer's thread."""

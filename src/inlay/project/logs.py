@@ -41,6 +41,7 @@ EVENTS: dict[str, str] = {
     "budget_warning": "four fifths of the budget are spent",
     "first_failure": "a pass has its first failed cell of a kind",
     "run_stopping": "the run ends early; calls in flight are being saved",
+    "batch_moved": "a batch has come further",
     "table_published": "the table is at its place, whole",
     "run_finished": "the run is over",
     "error": "the command ends in an error",

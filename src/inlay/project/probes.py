@@ -146,12 +146,20 @@ class Learning:
                 before = self._dialects[0].structured
                 verdict = await probe(self._dialects[0], self._transport, self._model)
                 self._settled = True
-                for dialect in self._dialects:
-                    dialect.structured = verdict.form
-                self._learnt(verdict)
                 if verdict.form == before:
                     return answer  # refused for another reason: an option
+                self._use(verdict.form)
+                answer = await self._transport.send(self._dialects[0].recast(request))
+                if self._refused(answer):
+                    self._use(before)  # in this form too: nothing was learnt that would help the next run
+                else:
+                    self._learnt(verdict)
+                return answer
         return await self._transport.send(self._dialects[0].recast(request))
+
+    def _use(self, form: Form) -> None:
+        for dialect in self._dialects:
+            dialect.structured = form
 
     def _refused(self, answer: tuple[int, Mapping[str, str], bytes]) -> bool:
         status, _, _ = answer

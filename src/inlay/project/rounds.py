@@ -8,13 +8,13 @@ repeated; every round takes the rows of the first one, however few these were to
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from inlay.batches import Batch, BatchState
 from inlay.engine.batch.applying import Settled
 from inlay.engine.batch.files import Folder
-from inlay.engine.events import BudgetWarning
+from inlay.engine.events import BudgetWarning, Event, Listener, Stopping
 from inlay.engine.tally import PassTally, Tally
 from inlay.errors import BudgetReached, ProviderUnusable, RunStopped, SpecError, TooManyFailures
 from inlay.planning.decide import Rule
@@ -51,6 +51,8 @@ def planned(
         planner.close()
         session.into_batches(chosen)
         planner = session.planner(refs, rules, limit=limit)
+    if session.batched.issuperset(index for index, part in enumerate(planner.plan.passes) if part.calls):
+        planner.plan = replace(planner.plan, minutes=None)  # how long it takes is the provider's own affair
     try:
         fillings(session)  # what a provider needs is asked for before anything is sent
     except SpecError:
@@ -143,10 +145,15 @@ class Rounds:
     waiting: int = 0
     _tally: Tally | None = None
     _warned: bool = False
+    _tell: Listener | None = None
+    _held_back: Stopping | None = None
 
     def run(self, planner: Planner, rules: Any) -> tuple[Tally, RunStopped | None]:
         """Until nothing is left to do, or the run has stopped. Costs money."""
         session, options = self.session, self.options
+        if session.batched and options.listener is not None:
+            self._tell = options.listener
+            options = self.options = replace(options, listener=self._hear)
         works = session.works(self.refs, rules)
         tally = self._tally = Tally([PassTally(work.name) for work in works])
         capped = planner.plan.rows_taken < planner.plan.rows_to_do
@@ -167,6 +174,8 @@ class Rounds:
                 stopped = next(iter(waited.blocked), None) or self._nothing(waited)
                 break
             stopped, made = self._again(only)
+        if self._held_back is not None and isinstance(stopped, BudgetReached) and self._tell is not None:
+            self._tell(self._held_back)
         for part in tally.passes:
             part.planned = max(part.planned, part.settled)
         whole = stopped is None and not any(part.planned > part.settled for part in tally.passes)
@@ -234,6 +243,13 @@ class Rounds:
             if answer.confidence is not None and answer.value is not None:
                 part.confidence_sum += answer.confidence
                 part.confidence_n += 1
+
+    def _hear(self, event: Event) -> None:
+        """Pass events on; that the budget covers no more calls ends a round, and only perhaps the run."""
+        if isinstance(event, Stopping) and event.kind == BudgetReached.kind:
+            self._held_back = event
+        elif self._tell is not None:
+            self._tell(event)
 
     def _warn(self) -> None:
         """Tell once that four fifths of the budget are spent."""

@@ -224,9 +224,9 @@ def _drive(
     seen: set[str] | None = None,
     again: bool = False,
 ) -> tuple[RunStopped | None, int]:
-    """Run the engine in an event loop of its own (uvloop where present): why it stopped, how many batches it made.
+    """Run the engine in a loop of its own (uvloop where present): why it stopped, how many batches it made.
 
-    `only` are the keys of the rows to take, `seen` receives those that were taken; `again`: this run has planned before.
+    `only` are the keys of the rows to take, `seen` receives those that were; `again`: this run has planned before.
     """
     if not again:
         tally.rows_planned = planner.plan.rows_taken

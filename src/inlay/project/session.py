@@ -402,18 +402,19 @@ class Session:
             except SpecError as error:
                 raise self._located(work.spec, error, error.key) from error
         sharing = Sharing(works)
+        together = [sharing.together(work, works) for work in works]
         planned = [
             PlannedPass(
                 compiled=work.compiled,
                 ref=work.ref,
                 model=work.model.full_name,
                 rule=work.rule,
-                pricing=self._pricing(work, sharing.together(work, works)),
+                pricing=self._pricing(work, shared),
                 upstream=tuple(index[name] for name in work.spec.upstream_passes),
                 label=label,
-                fused=work.fuse,
+                fused=None if shared is None else work.fuse,
             )
-            for work, label in zip(works, self.labels, strict=True)
+            for work, label, shared in zip(works, self.labels, together, strict=True)
         ]
         return Planner(self.enrichment, source or self.source, store or self.store(), planned, limit=limit)
 

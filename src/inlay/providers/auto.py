@@ -17,23 +17,27 @@ DEFAULT_OPENAI_MODEL = "gpt-6-luna"
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What a provider needs of the environment. `credentials` are alternatives, each a set of variables; every one of
-    `places` (alternatives too) must be set besides. `model` is a cheap and sensible one, or in `model_env`."""
+    `places` (alternatives too) must be set besides. `model` is a cheap and sensible one, or in `model_env`. `ambient`
+    are credentials that are there for other reasons too: they work, but `auto` spends no money on their account."""
 
     provider: str
     credentials: tuple[tuple[str, ...], ...]
     places: tuple[tuple[str, ...], ...] = ()
     model: str = ""
     model_env: str = ""
+    ambient: tuple[tuple[str, ...], ...] = ()
 
     def credential(self, env: Mapping[str, str]) -> tuple[str, ...]:
         """The variables that hold a credential, the first alternative that is whole; empty if none is."""
-        return next((names for names in self.credentials if all(env.get(name) for name in names)), ())
+        every = (*self.credentials, *self.ambient)
+        return next((names for names in every if all(env.get(name) for name in names)), ())
 
     def missing(self, env: Mapping[str, str]) -> list[str]:
         """The variables that are still to be set; of alternatives the one that has most, else the first."""
         out: list[str] = []
         if not self.credential(env):
-            begun = max(self.credentials, key=lambda names: sum(bool(env.get(name)) for name in names))
+            every = (*self.credentials, *self.ambient)
+            begun = max(every, key=lambda names: sum(bool(env.get(name)) for name in names))
             out += [name for name in begun if not env.get(name)]
         return out + [names[0] for names in self.places if not any(env.get(name) for name in names)]
 
@@ -53,9 +57,10 @@ OFFERS: tuple[Offer, ...] = (
     ),
     Offer(
         "bedrock",
-        (("AWS_BEARER_TOKEN_BEDROCK",), ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("AWS_PROFILE",)),
+        (("AWS_BEARER_TOKEN_BEDROCK",),),
         (("AWS_REGION", "AWS_DEFAULT_REGION"),),
         model="openai.gpt-oss-20b-1:0",
+        ambient=(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("AWS_PROFILE",)),
     ),
 )
 
@@ -72,6 +77,8 @@ def choose(env: Mapping[str, str]) -> tuple[str, str]:
     for offer in offers():
         credential = offer.credential(env)
         missing = offer.missing(env)
+        if credential in offer.ambient:
+            continue
         if credential and not missing and offer.chosen(env):
             said = " and ".join(credential) + (" are set" if len(credential) > 1 else " is set")
             return f"{offer.provider}:{offer.chosen(env)}", said

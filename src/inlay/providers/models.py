@@ -46,6 +46,7 @@ class ResolvedModel:
     why: str = ""
     key_variable: str = ""  # where the key came from; empty if none is sent
     signer: Signer | None = field(default=None, repr=False)
+    account: str = ""  # the variable that the declaration names for the key, where it is not the provider's own
 
     @property
     def full_name(self) -> str:
@@ -54,8 +55,11 @@ class ResolvedModel:
 
     @property
     def lane(self) -> str:
-        """What shares one set of limits: provider, endpoint and model."""
-        return f"{self.full_name} at {self.endpoint.url}" if self.endpoint is not None else self.full_name
+        """What shares one set of limits, and one transport: provider, endpoint, model and key."""
+        if self.endpoint is None:
+            return self.full_name
+        account = f" with {self.account}" if self.account else ""
+        return f"{self.full_name} at {self.endpoint.url}{account}"
 
 
 def resolve(
@@ -100,7 +104,14 @@ def resolve(
         _check_key_goes_home(cls, provider, "", place)
     used = variable if headers and variable else ""
     return ResolvedModel(
-        provider, name, dialect=dialect, endpoint=place, auth_headers=headers, key_variable=used, signer=signer
+        provider,
+        name,
+        dialect=dialect,
+        endpoint=place,
+        auth_headers=headers,
+        key_variable=used,
+        signer=signer,
+        account="" if api_key_env in (None, getattr(cls, "key_env", None)) else api_key_env or "",
     )
 
 

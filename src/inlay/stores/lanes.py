@@ -1,4 +1,4 @@
-"""Lanes in an SQL store: which runners press one provider, endpoint and model now.
+"""Lanes in an SQL store: which runners press one provider, endpoint and model now, and what it told them.
 
 What stays true: a runner writes its own rows alone; rows of dead runners and old ones count for nothing and are removed
 by whoever meets them.
@@ -6,13 +6,16 @@ by whoever meets them.
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from inlay.stores.attempts import Alive
 from inlay.types import LaneNote
 
 LANE_MS = 10_000  # a note that is older counts for nothing
+
+_SAID = ("busy", "gate_until", "requests", "tokens", "told_at")
 
 
 def share_lanes(
@@ -20,19 +23,43 @@ def share_lanes(
 ) -> dict[str, tuple[LaneNote, ...]]:
     """See `contracts.Store.share_lanes`; inside the caller's write transaction."""
     if not notes:
-        con.execute("DELETE FROM lanes WHERE runner = ?", (runner,))
+        leave(con, runner)
         return {}
+    names = ("expires_at", *_SAID)
     con.executemany(
-        "INSERT INTO lanes (lane, runner, expires_at, busy, gate_until) VALUES (?, ?, ?, ?, ?) ON CONFLICT "
-        "(lane, runner) DO UPDATE SET expires_at = excluded.expires_at, busy = excluded.busy, "
-        "gate_until = excluded.gate_until",
-        [(note.lane, runner, now_ms + LANE_MS, note.busy, int(note.gate_until * 1000)) for note in notes],
+        f"INSERT INTO lanes (lane, runner, {', '.join(names)}) VALUES (?, ?{', ?' * len(names)}) "
+        f"ON CONFLICT (lane, runner) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names)}",
+        [(note.lane, runner, now_ms + LANE_MS, *_row(note)) for note in notes],
     )
     found: dict[str, list[LaneNote]] = {note.lane: [] for note in notes}
-    rows = con.execute("SELECT lane, runner, expires_at, busy, gate_until FROM lanes WHERE runner <> ?", (runner,))
-    for lane, other, expires, busy, gate in rows.fetchall():
+    rows = con.execute(f"SELECT lane, runner, expires_at, {', '.join(_SAID)} FROM lanes WHERE runner <> ?", (runner,))
+    for lane, other, expires, *said in rows.fetchall():
         if not alive(other, expires, now_ms):
             con.execute("DELETE FROM lanes WHERE lane = ? AND runner = ?", (lane, other))
         elif lane in found:
-            found[lane].append(LaneNote(lane, bool(busy), gate / 1000))
+            found[lane].append(_note(lane, said))
     return {lane: tuple(others) for lane, others in found.items()}
+
+
+def leave(con: sqlite3.Connection, runner: str) -> None:
+    """Forget what a runner noted; inside the caller's write transaction."""
+    con.execute("DELETE FROM lanes WHERE runner = ?", (runner,))
+
+
+def problems(con: sqlite3.Connection) -> Iterator[str]:
+    """One sentence for each note that nobody can have written."""
+    if con.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'lanes'").fetchone() is None:
+        return  # an older store that may only be read was never migrated
+    for lane, runner, *said in con.execute(f"SELECT lane, runner, expires_at, {', '.join(_SAID)} FROM lanes"):
+        if not all(isinstance(value, (int, float)) and math.isfinite(value) and value >= 0 for value in said):
+            yield f"what runner {runner!r} noted of the lane {lane!r} makes no sense"
+
+
+def _row(note: LaneNote) -> tuple[float, ...]:
+    gate, told = int(note.gate_until * 1000), int(note.told_at * 1000)
+    return note.busy, gate, note.requests_per_minute, note.tokens_per_minute, told
+
+
+def _note(lane: str, said: Sequence[float]) -> LaneNote:
+    busy, gate, requests, tokens, told = said
+    return LaneNote(lane, bool(busy), gate / 1000, requests, tokens, told / 1000)

@@ -169,6 +169,8 @@ class MemoryStore:
     def end_run(self, run_id: int, *, outcome: str, summary: Mapping[str, Any]) -> None:
         with self._lock:
             self._books.end_run(run_id, outcome, summary, self._now())
+            gone = self._books.run(run_id).runner
+            self._lanes = {place: noted for place, noted in self._lanes.items() if place[1] != gone}
 
     def runs(self, enrichment: str, limit: int = 20) -> list[RunRecord]:
         with self._lock:

@@ -18,7 +18,7 @@ from inlay.types import RunRecord, Settlement
 
 
 class MemoryJournal:
-    """The batches of one MemoryStore. Given are its `commit`, and `changed`: when a cell last changed (milliseconds)."""
+    """The batches of one MemoryStore. Given are its `commit`, and when a cell last `changed` (milliseconds)."""
 
     def __init__(
         self,

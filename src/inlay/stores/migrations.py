@@ -121,7 +121,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     (  # 5: the lanes that runners work on now; `expires_at` is renewed about once a second
         "CREATE TABLE lanes (lane TEXT NOT NULL, runner TEXT NOT NULL, expires_at BIGINT NOT NULL, "
-        "busy INTEGER NOT NULL, gate_until BIGINT NOT NULL, PRIMARY KEY (lane, runner)) WITHOUT ROWID",
+        "busy INTEGER NOT NULL, gate_until BIGINT NOT NULL, requests DOUBLE PRECISION NOT NULL, "
+        "tokens DOUBLE PRECISION NOT NULL, told_at BIGINT NOT NULL, PRIMARY KEY (lane, runner)) WITHOUT ROWID",
     ),
 )
 

@@ -182,6 +182,7 @@ class SqliteStore:
             )
             attempts.close_as_lost(con, leases.fetchall(), now)
             attempts.write_run_end(con, row, now, outcome, text)
+            lanes.leave(con, row[2])
             con.execute(
                 "DELETE FROM runners WHERE runner = ? AND NOT EXISTS "
                 "(SELECT 1 FROM runs WHERE runner = ? AND ended_at IS NULL)",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from inlay.errors import StoreDamaged
 from inlay.fingerprint import address, recipe_digest
-from inlay.stores import corrections, journal, rows
+from inlay.stores import corrections, journal, lanes, rows
 from inlay.stores.accounts import scopes, values_match
 
 _LIMIT = 100  # sentences of one kind; a torn file would otherwise give millions
@@ -39,6 +39,7 @@ def _verify(con: sqlite3.Connection) -> list[str]:
         ("money", lambda: _money(con)),
         ("corrections", lambda: corrections.problems(con)),
         ("batches", lambda: journal.problems(con)),
+        ("lanes", lambda: lanes.problems(con)),
     )
     for name, check in checks:
         found = 0

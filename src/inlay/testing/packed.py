@@ -14,6 +14,8 @@ import orjson
 
 from inlay.testing.answers import answer_by_schema
 
+_LINES = ({"id", "record"}, {"id", "prompt"})
+
 
 def packed_part(schema: dict[str, Any]) -> dict[str, Any] | None:
     """The schema of the answer to one record, where the schema asks for a list of such answers; None otherwise."""
@@ -37,7 +39,7 @@ def answer_packed(
             record = _record(line)
             if record is None:
                 continue
-            said = orjson.dumps(record["record"], option=orjson.OPT_SORT_KEYS)
+            said = orjson.dumps(record.get("record", record.get("prompt")), option=orjson.OPT_SORT_KEYS)
             own = int.from_bytes(hashlib.sha256(said).digest()[:8], "big")
             entries.append({"id": record["id"], "answer": orjson.loads(one(own, said.decode()))})
         document: Any = {"answers": entries}
@@ -53,4 +55,4 @@ def _record(line: str) -> dict[str, Any] | None:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    return found if isinstance(found, dict) and set(found) == {"id", "record"} else None
+    return found if isinstance(found, dict) and set(found) in _LINES else None

@@ -22,6 +22,7 @@ from inlay.fingerprint import short_hash
 from inlay.testing.store_batches import BatchesContract
 from inlay.testing.store_claims import ClaimsContract
 from inlay.testing.store_corrections import CorrectionsContract
+from inlay.testing.store_lanes import LanesContract
 from inlay.testing.store_scene import KEYS, Scene, kinds, refused
 from inlay.types import (
     CellState,
@@ -32,7 +33,7 @@ from inlay.types import (
 )
 
 
-class StoreContract(ClaimsContract, CorrectionsContract, BatchesContract):
+class StoreContract(ClaimsContract, CorrectionsContract, BatchesContract, LanesContract):
     """Inherit, say how a store is opened, and pytest runs the rest. This part: commits, reading and care."""
 
     # commits

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from inlay.engine.limits import PROBE_AFTER, Bucket, Lane, paced
+from inlay.engine.buckets import Bucket, paced
+from inlay.engine.limits import PROBE_AFTER, Lane
 from inlay.errors import Overloaded, RateLimited
 
 

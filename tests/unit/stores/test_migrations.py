@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from inlay.batches import BatchState
 from inlay.errors import StoreError
 from inlay.stores.database import Database
 from inlay.stores.migrations import MIGRATIONS, migrate
-from inlay.testing.store_scene import Scene, refused
-from inlay.types import Correction, NullReason
+from inlay.stores.sqlite import SqliteStore
+from inlay.testing.store_scene import ManualClock, Scene, kinds, refused
+from inlay.types import Correction, LaneNote, NullReason
 
 DUMPS = {
     int(re.findall(r"\d+", path.stem)[0]): path.read_text(encoding="utf-8")
@@ -82,6 +84,33 @@ def test_corrections_that_schema_2_kept_are_in_force(tmp_path: Path, stores: Cal
         ("محمد", None, NullReason.NOT_STATED, "", "花子"),
     ]
     assert [one.withdrawn for one in scene.store.corrections("tenants", history=True)] == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_batches_that_schema_4_kept_are_still_under_way(
+    tmp_path: Path, stores: Callable[..., Scene], version: int
+) -> None:
+    scene = stores(written_by(version, tmp_path / "store.db"))
+    journal = scene.store.journal
+    [batch] = journal.batches("tenants")
+    assert (batch.state, batch.details, batch.requests) == (BatchState.PREPARED, {"file": "日本"}, 2)
+    lines = journal.lines(batch.submission, journal.some(batch.submission, 5))
+    assert [line.cells[0].key for line in lines.values()] == ["大阪", "القاهرة"]
+    assert kinds(scene.claim(scene.begin("today"), "大阪")) == ["Held"]
+
+
+def test_a_note_of_a_lane_that_schema_5_kept_counts_until_it_is_old(tmp_path: Path) -> None:
+    path = written_by(5, tmp_path / "store.db")
+    clock = ManualClock()
+    store = SqliteStore(path, clock=clock, alive=lambda runner, expires, now: expires > now)
+    clock.now += 125
+    [said] = store.share_lanes("today", [LaneNote("openai:gpt-6-luna", True)])["openai:gpt-6-luna"]
+    assert said == LaneNote("openai:gpt-6-luna", True, 1795176130.5, 600, 60000, 1795176110.25)
+    clock.now += 9
+    assert store.share_lanes("later", [LaneNote("openai:gpt-6-luna", True)])["openai:gpt-6-luna"] == (
+        LaneNote("openai:gpt-6-luna", True),
+    ), "the one of today alone"
+    store.close()
 
 
 @pytest.mark.parametrize("version", sorted(DUMPS))

@@ -14,7 +14,7 @@ import pytest
 from inlay.faultpoints import VARIABLE
 from inlay.stores.sqlite import SqliteStore
 from inlay.testing.store_scene import ManualClock, Scene, kinds
-from inlay.types import Budget, Claimed
+from inlay.types import Budget, Claimed, LaneNote
 
 # One run of a few steps; the n-th write of a kind dies where the environment says.
 CHILD = """
@@ -22,7 +22,7 @@ import sys
 from inlay.stores.liveness import new_runner
 from inlay.stores.sqlite import SqliteStore
 from inlay.testing.store_scene import ManualClock, Scene
-from inlay.types import Budget
+from inlay.types import Budget, LaneNote
 scene = Scene(SqliteStore(sys.argv[1]), ManualClock())
 run = scene.begin(new_runner())
 one, two, three = scene.claim(run, "x", "y", "z", budget=Budget(1000))
@@ -33,9 +33,13 @@ scene.store.heartbeat(run.runner)
 scene.store.reset_tries(scene.ref.pass_id)
 scene.store.clear(enrichment="tenants", keys=["1"])
 scene.store.prune(enrichment="tenants")
+scene.store.share_lanes(run.runner, [LaneNote("l", True)])
 scene.store.end_run(run.run_id, outcome="done", summary={})
 """
-STEPS = ("register", "begin_run", "claim", "commit", "extend", "release", "heartbeat", "reset_tries", "clear", "prune")
+STEPS = (
+    *("register", "begin_run", "claim", "commit", "extend", "release", "heartbeat", "reset_tries", "clear", "prune"),
+    *("share_lanes", "end_run"),
+)
 
 
 def crash(path: Path, point: str) -> None:
@@ -50,11 +54,11 @@ def crash(path: Path, point: str) -> None:
 
 
 @pytest.mark.parametrize("when", ["before_commit", "after_commit"])
-@pytest.mark.parametrize("step", [*STEPS, "end_run"])
+@pytest.mark.parametrize("step", STEPS)
 def test_a_step_is_there_whole_or_not_at_all_and_the_next_run_goes_on(tmp_path: Path, step: str, when: str) -> None:
     path = tmp_path / "store.db"
     crash(path, f"{step}.{when}")
-    done = [*STEPS, "end_run"].index(step) + (when == "after_commit")  # steps that are durable
+    done = STEPS.index(step) + (when == "after_commit")  # steps that are durable
 
     scene = Scene(SqliteStore(path), ManualClock())
     store = scene.store
@@ -64,17 +68,22 @@ def test_a_step_is_there_whole_or_not_at_all_and_the_next_run_goes_on(tmp_path: 
     if runs:
         [dead] = runs
         expected = (0, 0) if done <= 2 else (0, 300) if done <= 3 else (60, 200)
-        expected = (160, 200) if done == 5 else (160, 100) if 6 <= done < 11 else expected
-        assert scene.money(dead) == (expected if done < 11 else (260, 0))
-        assert (dead.outcome, dead.ended_at is None) == (("done", False) if done == 11 else ("", True))
+        expected = (160, 200) if done == 5 else (160, 100) if 6 <= done < 12 else expected
+        assert scene.money(dead) == (expected if done < 12 else (260, 0))
+        assert (dead.outcome, dead.ended_at is None) == (("done", False) if done == 12 else ("", True))
     assert len(store.read_cells(scene.ref.pass_id, ["1"])) == (4 <= done < 9)
     assert len(store.find_answers([scene.address("x")])) == (4 <= done < 9)
 
+    # The notes of the dead about its lanes count for nothing.
+    with store._db.read() as con:
+        assert con.execute("SELECT count(*) FROM lanes").fetchone()[0] == (done == 11)
+    assert store.share_lanes("again", [LaneNote("l", True)]) == {"l": ()}
+
     # The same command again: nobody waits for the dead, what was open counts in full, the cap still holds.
     run = scene.begin("again")
-    opened = {3: 300, 4: 200}.get(done, 200 if done == 5 else 100 if 6 <= done < 11 else 0)
+    opened = {3: 300, 4: 200}.get(done, 200 if done == 5 else 100 if 6 <= done < 12 else 0)
     spent = {3: 0, 4: 60}.get(done, 160 if done >= 5 else 0)
-    whole = (spent + opened, 0) if done < 11 else (0, 0)  # that run ended as done: a budget of its own
+    whole = (spent + opened, 0) if done < 12 else (0, 0)  # that run ended as done: a budget of its own
     assert scene.money(run) == whole
     cap = Budget(whole[0] + 250)
     answered = 4 <= done < 9
