@@ -202,7 +202,7 @@ def test_a_source_that_may_not_be_read(project: Project, monkeypatch: pytest.Mon
 COMMANDS: dict[str, tuple[list[str], str]] = {
     "a slip": (["rnu"], "No such command 'rnu'. Did you mean run?"),
     "no verb": (["reviews.yaml"], "Say what to do with it: inlay run reviews.yaml"),
-    "nonsense": (["xyzzy"], "There are: enrich, init, plan, run"),
+    "nonsense": (["xyzzy"], "There are: enrich, init, doctor, plan, run"),
     "an option's slip": (["run", "--lmit", "5"], "--limit"),
     "no money": (["run", "--budget", "lots"], "is not an amount of US dollars"),
     "no rows": (["run", "--limit", "-1"], "is not a number of rows"),
