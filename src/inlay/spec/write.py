@@ -23,6 +23,7 @@ from inlay.spec.resolve import resolve
 from inlay.spec.schema import COMMENT
 
 _WIDTH = 110
+_LONGEST_KEY = 1000  # YAML looks for the colon of a plain key within 1,024 characters
 _UNITS = (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60))
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./|-]*(?: [A-Za-z0-9_./|][A-Za-z0-9_./|-]*)*")
 _LENGTH_OF_TIME = re.compile(r"[0-9]+[smhdw]")
@@ -161,7 +162,11 @@ def _fields(data: dict[str, Any]) -> dict[str, Any]:
 
 def _entry(name: str, value: Any, indent: str, path: str, notes: Mapping[str, str]) -> Iterator[str]:
     """The lines of one key with its value."""
-    head = f"{indent}{_text(name)}:"
+    written = _text(name)
+    head = f"{indent}{written}:"
+    if len(written) > _LONGEST_KEY:
+        yield f"{indent}? {written}"
+        head = f"{indent}:"
     note = notes.get(path)
     block = _block(_said(value, path), indent + "  ") if isinstance(value, str) and "\n" in value else None
     flow = None if block is not None or _wants_lines(path, value, notes) else f"{head} {_flow(value, path)}"
