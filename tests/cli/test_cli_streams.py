@@ -52,6 +52,7 @@ SHOWN = {
     "explain",
     "corrections",
     "store stats",
+    "doctor",
 }  # there is nothing left of these without words
 NO_FIGURES = {"init", "schema", "completion"}
 

@@ -170,7 +170,7 @@ class Rounds:
             stopped = waited.stopped or self._failures() or (stopped if not waited.settled else None)
             if stopped is not None or not options.wait:
                 break
-            if not waited.settled:
+            if not waited.settled and not self._freed(waited):
                 stopped = next(iter(waited.blocked), None) or self._nothing(waited)
                 break
             stopped, made = self._again(only)
@@ -271,6 +271,11 @@ class Rounds:
             f"{tally.failed} of {tally.settled} cells failed, more than failures.max_percent {rule.max_percent:g}",
             remedy="look at `inlay status`; then mend it, or raise failures.max_percent, and run again",
         )
+
+    def _freed(self, waited: Waited) -> bool:
+        """Whether an order of an earlier run was found never to have arrived: its rows can be asked now. One of this
+        run's own that does not arrive ends it, since the next might not either."""
+        return any(batch.state is BatchState.ABSENT and batch.run_id != self.record.run_id for batch in waited.closed)
 
     @staticmethod
     def _nothing(waited: Waited) -> RunStopped | None:

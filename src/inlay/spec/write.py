@@ -170,7 +170,7 @@ def _entry(name: str, value: Any, indent: str, path: str, notes: Mapping[str, st
     note = notes.get(path)
     block = _block(_said(value, path), indent + "  ") if isinstance(value, str) and "\n" in value else None
     flow = None if block is not None or _wants_lines(path, value, notes) else f"{head} {_flow(value, path)}"
-    if flow is not None and (len(flow) <= _WIDTH or not isinstance(value, dict | list)):
+    if flow is not None and (len(flow) <= _WIDTH or not value or not isinstance(value, dict | list)):
         yield flow if note is None else f"{flow}  {_comment(note)}"
         return
     if note is not None:
