@@ -38,6 +38,10 @@ FIGURES = {
     "correct": ["correct", "r1", "stars=2"],
     "corrections": ["corrections"],
     "report": ["report"],
+    "doctor": ["doctor"],
+    "costs": ["costs"],
+    "prices": ["prices"],
+    "batch list": ["batch", "list"],
     "retry": ["retry"],
     "export": ["export", "-o", "copy.csv"],
     "store stats": ["store", "stats"],
@@ -53,6 +57,9 @@ SHOWN = {
     "corrections",
     "store stats",
     "doctor",
+    "costs",
+    "prices",
+    "batch list",
 }  # there is nothing left of these without words
 NO_FIGURES = {"init", "schema", "completion"}
 

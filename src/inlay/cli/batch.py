@@ -50,7 +50,8 @@ def list_(declaration: str, closed: bool, as_json: bool) -> None:
 @click.argument("name", metavar="BATCH")
 @options.declaration
 @options.as_json
-def cancel(name: str, declaration: str, as_json: bool) -> None:
+@options.quiet
+def cancel(name: str, declaration: str, as_json: bool, quiet: bool) -> None:
     """Cancel a batch.
 
     BATCH is its name in `inlay batch list`. What has run by then is paid, and kept; the rest is asked again by the next
@@ -67,6 +68,8 @@ def cancel(name: str, declaration: str, as_json: bool) -> None:
     found = project.cancel_batch(options.load(declaration), name)
     if as_json:
         screen.print_json(found.to_json())
+    elif quiet:
+        return
     elif found.is_open:
         state = words.escaped(found.remote_state, 40) or found.state.value
         click.echo(
