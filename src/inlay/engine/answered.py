@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import Any
 
 from inlay.engine.answer import Reading
@@ -185,9 +184,7 @@ _NOTHING_SAVED = Savings()
 
 def _cache_saved(work: PassWork, usage: Usage, cost: int) -> int:
     """What the call would have cost more had the provider cached nothing."""
-    if work.price is None or not (usage.cached_tokens or usage.cache_write_tokens):
-        return 0
-    return work.price.cost_nusd(replace(usage, cached_tokens=0, cache_write_tokens=0)) - cost
+    return 0 if work.price is None else work.price.uncached_nusd(usage) - cost
 
 
 def _merge(part: PassWork, ask: Ask, reading: Reading) -> tuple[dict[str, FieldAnswer], CellState, tuple[str, ...]]:
