@@ -22,7 +22,7 @@ demo: $(VENV)/base.stamp  ## Enrich the sample job postings: three passes, no ke
 	@sh examples/job_postings/demo.sh $(BIN)/inlay
 
 test: $(VENV)/dev.stamp  ## Run every test
-	@sh scripts/debian.sh chromium
+	@sh scripts/debian.sh chromium mariadbd:mariadb-server initdb:postgresql
 	@$(BIN)/python -m pytest -n $(WORKERS) tests
 
 check: $(VENV)/dev.stamp  ## Lint, types, structure

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import secrets
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from inlay.testing.servers import MariaDB, PostgreSQL, mariadb_is_here, postgresql_is_here
 
 
 def _can_mount() -> bool:
@@ -32,6 +37,8 @@ if "INLAY_SOAK" not in os.environ:
 # Marker -> what it needs, and whether this machine has it.
 _NEEDS = {
     "chromium": ("chromium (Debian's package) and playwright", _can_draw),
+    "mariadb": ("mariadb-server (Debian's package)", mariadb_is_here),
+    "postgresql": ("postgresql (Debian's package)", postgresql_is_here),
     "namespaces": ("unshare -rm (util-linux), as root or with user namespaces", _can_mount),
 }
 
@@ -44,6 +51,10 @@ def _missing() -> dict[str, str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:  # a test that takes a server needs it
+        for server in ("mariadb", "postgresql"):
+            if server in getattr(item, "fixturenames", ()):
+                item.add_marker(server)
     for marker in _missing():
         marked = [item for item in items if item.get_closest_marker(marker)]
         items[:] = [item for item in items if item not in marked]
@@ -53,3 +64,51 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for marker, needs in _missing().items():
         terminalreporter.write_line(f"left out: the tests marked {marker}, which need {needs}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    """A MariaDB that the tests of this process share; each takes a database of its own."""
+    with MariaDB(tmp_path_factory.mktemp("mariadb")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    """A PostgreSQL that the tests of this process share; each takes a database of its own."""
+    with PostgreSQL(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("mysql", marks=pytest.mark.mariadb),
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+        "sqlite",
+        "duckdb",
+    ]
+)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Every kind of database, one after the other."""
+    return request.param
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """A function from a kind to the address of an empty database of its own."""
+
+    def make(kind: str) -> str:
+        name = f"t_{secrets.token_hex(4)}"
+        if kind == "mysql":
+            return request.getfixturevalue("mariadb").url(name)
+        if kind == "postgresql":
+            return request.getfixturevalue("postgresql").url(name)
+        return f"{kind}:////{str(tmp_path / name).lstrip('/')}.db"
+
+    return make
+
+
+@pytest.fixture
+def database_url(database_kind: str, new_database: Callable[[str], str]) -> str:
+    """The address of an empty database of each kind."""
+    return new_database(database_kind)

@@ -293,7 +293,7 @@ class Judging:
         """
         select = self._enrichment.select
         rows = check_keys(self._con, self._from, self._enrichment.source.key, self.types, self._title)
-        if select.missing is not None:
+        if select.missing is not None and not select.known:
             reason = missing_reason_sql(select, self.types)
             found = self.sql(
                 f"SELECT r, count(*) FROM (SELECT {reason} AS r FROM ({self.selected})) GROUP BY r ORDER BY r",
@@ -302,7 +302,7 @@ class Judging:
             # A row is selected exactly where it has such a reason.
             missing = {str(name): int(count) for name, count in found}
             return rows, sum(missing.values()), missing
-        if select.where is not None:
+        if select.where is not None or select.known:
             return rows, self.one(f"SELECT count(*) FROM ({self.selected})", "select.where")[0], {}
         return rows, rows, {}
 

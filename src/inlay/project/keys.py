@@ -67,10 +67,9 @@ def no_such_row(
 ) -> SpecError:
     """The error for a key that the source does not have."""
     shown = [_cut(shown_key(enrichment, text)) for text in near]
-    files = ", ".join(enrichment.source.files)
     remedy = f"nearest there: {', '.join(shown)}" if shown else f"check the key ({_columns(enrichment.source.key)})"
     return SpecError(
-        f"no row of {_cut(files)} has the key {_cut(shown_key(enrichment, key))!r}",
+        f"no row of {_cut(enrichment.source.named)} has the key {_cut(shown_key(enrichment, key))!r}",
         file=file,
         line=line,
         remedy=remedy,

@@ -74,6 +74,11 @@ def _output(data: dict[str, Any], key: str, forms: Forms) -> None:
         data["output"] = {"files": data["output"]}
 
 
+def _load(data: dict[str, Any], key: str, forms: Forms) -> None:
+    if isinstance(data["load"], str):
+        data["load"] = {"dump": data["load"]}
+
+
 def _ttl(data: dict[str, Any], key: str, forms: Forms) -> None:
     value = data.pop("ttl")
     if value is None:
@@ -305,5 +310,5 @@ def _rules(data: dict[str, Any], key: str, forms: Forms) -> None:
             rule.setdefault("null_reason", given.pop("reason"))
 
 
-_TOP: dict[str, Form] = {"budget": _budget, "output": _output, "models": _models}
+_TOP: dict[str, Form] = {"budget": _budget, "output": _output, "models": _models, "load": _load}
 _PASS: dict[str, Form] = {"ttl": _ttl, "prompt_file": _prompt_file, "fields": _fields, "rules": _rules}

@@ -20,17 +20,19 @@ from inlay.errors import SpecError
 from inlay.spec.document import MAX_BYTES, MAX_NODES, Node, decode, parse
 from inlay.spec.environment import expand
 from inlay.spec.forms import Forms, expand_forms
-from inlay.spec.model import Enrichment, OutputSpec, PassSpec, SourceSpec
+from inlay.spec.model import Enrichment, OutputSpec, PassSpec, SelectSpec, SourceSpec
 from inlay.spec.problems import Problems, TooManyProblems, join_key, show_text, suggest
 from inlay.spec.resolve import PromptPlace, compile_prompt, resolve_passes, with_passes
 from inlay.spec.sentences import HIDDEN_KEYS, keys_at, translate
 
 _TABLES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".xlsx", ".gz", ".zst"))
 # How the scalars below a key are read; everywhere else `${VAR}` is filled in and scalars stay text.
-_LITERAL, _FREE, _USUAL = "literal", "free", "usual"
+_LITERAL, _KEPT, _FREE, _USUAL = "literal", "kept", "free", "usual"
 _READINGS = (
     (re.compile(r"passes\[\d+\]\.(?:prompt|fields)"), _LITERAL),
     (re.compile(r"passes\[\d+\]\.rules\[\d+\]\.(?:when|pattern|set)"), _LITERAL),
+    # Addresses may hold secrets: that their variables are there is checked here, but they are filled in where used.
+    (re.compile(r"(?:source|output)\.connection|load\.into|store|(?:after|on_change)\[\d+\]\.webhook"), _KEPT),
     (re.compile(r"(?:passes\[\d+\]|models\.[A-Za-z0-9_-]+)\.options"), _FREE),
 )
 
@@ -122,6 +124,7 @@ def _refuse_hidden(data: dict[str, Any], problems: Problems) -> None:
     declared = data.get("passes")
     places: list[tuple[str, Any, type[BaseModel], tuple[Any, ...]]] = [
         ("source", data.get("source"), SourceSpec, ("source",)),
+        ("select", data.get("select"), SelectSpec, ("select",)),
         *(
             (f"passes[{index}]", item, PassSpec, ("passes", 0))
             for index, item in enumerate(declared if isinstance(declared, list) else ())
@@ -201,8 +204,10 @@ class _Reader:
         if reading is _LITERAL:
             return None if node.is_null else text
         if "${" in text:
-            self.from_env[path] = text
-            return expand(text, self.env, lambda message, remedy: self.problems.add(message, path, remedy=remedy))
+            if reading is not _KEPT:
+                self.from_env[path] = text
+            value = expand(text, self.env, lambda message, remedy: self.problems.add(message, path, remedy=remedy))
+            return text if reading is _KEPT else value
         if reading is _FREE:
             return node.resolved()
         return None if node.is_null else text

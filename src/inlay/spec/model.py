@@ -6,11 +6,13 @@ clock; a secret never appears, only the name of the variable that holds it.
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from inlay.fingerprint import recipe_digest, recipe_text
 from inlay.spec.fields import FieldName, FieldSpec, Frozen
@@ -21,16 +23,34 @@ ASK_VERSION = 1
 # The column that `key: "*"` makes of a row's whole content.
 CONTENT_KEY = "inlay_key"
 
+# A password between `://user:` and `@`, where neither comes from a variable.
+_PASSWORD = re.compile(r"://[^/@\s]*:(?!\$\{)[^/@\s]+@")
+
+
+def _no_password(value: str) -> str:
+    """An address as it stands in the declaration: `${VAR}` is filled in when it is used, and nowhere kept."""
+    if _PASSWORD.search(value):
+        raise ValueError("holds a password: keep the whole address in an environment variable, and write ${NAME}")
+    return value
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
 Normalizer = Literal["nfkc", "trim", "collapse_space"]
+Secret = Annotated[str, AfterValidator(_no_password)]
 ColumnType = Literal["text", "integer", "number", "boolean", "date", "datetime"]
 
 
 class SourceSpec(Frozen):
-    """Where the rows are, and what tells them apart."""
+    """Where the rows are, in files or in a database, and what tells them apart."""
 
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
     """Parquet, CSV or JSONL files: a path or glob (`**` too), or a list of them. Paths start in this file's folder."""
+    connection: Secret | None = None
+    """In place of files, the database: ${VAR} with a URL like mysql://user:password@host/db, or sqlite:///a.db."""
+    table: str | None = Field(default=None, min_length=1)
+    """The table of the database, such as staging.tenants; a name with odd characters is written "quoted"."""
+    query: str | None = Field(default=None, min_length=1)
+    """In place of a table, a query in the database's own SQL."""
     key: tuple[str, ...]
     """The column or columns that tell every row apart: together unique and never null. "*" is the whole row."""
     format: Literal["auto", "parquet", "csv", "jsonl"] = "auto"
@@ -62,6 +82,31 @@ class SourceSpec(Frozen):
         return value
 
     @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if not self.files and self.connection is None:
+            raise ValueError("needs `files`, or a `connection` with a `table`")
+        if self.files and self.connection is not None:
+            raise ValueError("rows come from `files` or from a `connection`, not from both")
+        if self.connection is None:
+            if self.table is not None or self.query is not None:
+                raise ValueError("a `table` or `query` needs the `connection` to its database")
+            return self
+        if (self.table is None) == (self.query is None):
+            raise ValueError("a `connection` needs a `table` or a `query`, one of the two")
+        if self.content_key:
+            raise ValueError("rows of a database need a key of their own: name its columns")
+        if self.format != "auto":
+            raise ValueError("`format` belongs to `files`")
+        return self
+
+    @property
+    def named(self) -> str:
+        """The place as messages name it: the files, the table, or that it is a query."""
+        if self.files:
+            return ", ".join(self.files)
+        return self.table or "the query"
+
+    @model_validator(mode="after")
     def _content_stands_alone(self) -> Self:
         if "*" in self.key:
             raise ValueError('`key: "*"` means the whole row: it stands alone')
@@ -74,15 +119,17 @@ class SelectSpec(Frozen):
     """Which rows are worked on. Left out: all of them."""
 
     where: str | None = None
-    """DuckDB SQL over the source's columns that is true for the rows to take."""
+    """SQL over the source's columns that is true for the rows to take: the database's own, or DuckDB's for files."""
     missing: str | None = None
     """Only rows where this column is null, empty, blank or one of `placeholders`."""
     placeholders: tuple[str, ...] = ()
     """Texts that count as missing, such as n/a."""
     order_by: str | None = None
-    """DuckDB SQL that puts the most urgent rows first."""
+    """SQL that puts the most urgent rows first: the database's own, or DuckDB's for files."""
     limit: int | None = Field(default=None, ge=0)
     """How many rows that need work one run takes up: 0 takes none; left out, all."""
+    known: bool = False
+    """The other way round: only rows whose `missing` column has a value. Set by `inlay eval --shadow`."""
 
 
 class PassSpec(Frozen):
@@ -102,6 +149,8 @@ class PassSpec(Frozen):
     """A cascade in place of `model`, cheapest first: the next one is asked where an answer does not suffice."""
     escalate_below: float | None = Field(default=None, ge=0, le=1)
     """In a cascade, the confidence that suffices; left out, 0.7. Invalid and ambiguous fields never suffice."""
+    accept_above: float | None = Field(default=None, ge=0, le=1)
+    """The confidence from which an answer is published; a lower one is kept and marked, and not bought again."""
     fuse: Literal["auto", "never"] = "auto"
     """Whether passes that read the same inputs and ask the same model go out as one call a row."""
     pack: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = 1
@@ -176,7 +225,9 @@ class PassSpec(Frozen):
     @property
     def suffices_from(self) -> float:
         """The confidence from which an answer of a cascade suffices."""
-        return 0.7 if self.escalate_below is None else self.escalate_below
+        if self.escalate_below is not None:
+            return self.escalate_below
+        return 0.7 if self.accept_above is None else self.accept_above
 
     @model_validator(mode="after")
     def _one_model_or_several(self) -> Self:
@@ -190,6 +241,8 @@ class PassSpec(Frozen):
             raise ValueError("`escalate_below` belongs to a cascade: give `models`")
         if self.escalate_below is not None and not any(spec.confidence for spec in self.fields.values()):
             raise ValueError("`escalate_below` needs a field with `confidence: true`")
+        if self.accept_above is not None and not any(spec.confidence for spec in self.fields.values()):
+            raise ValueError("`accept_above` needs a field with `confidence: true`")
         if self.untrusted and self.pack not in (1, "auto"):
             raise ValueError("an untrusted pass is never packed: remove `pack` or `untrusted`")
         return self
@@ -303,6 +356,18 @@ class OutputSpec(Frozen):
 
     files: str | None = None
     """The file to write: .parquet, .csv or .jsonl. The short form `output: out.parquet` is the same."""
+    table: str | None = Field(default=None, min_length=1)
+    """In place of a file, a table of a database: one row a key, made and widened where it is missing."""
+    connection: Secret | None = None
+    """The database of `table`, as ${VAR}; left out, that of the source."""
+    mode: Literal["table", "column"] = "table"
+    """Whether `table` is a table of its own, or the source's, which gets the columns and no new rows."""
+    prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
+    """Goes before each field's name in the table, ahead of the pass's own prefix; llm_ makes llm_nationality."""
+    history: bool = True
+    """Whether a second table, named like it with _history, holds every answer there ever was."""
+    inputs: bool = False
+    """Whether `table` also holds the values that each answer was given for, as input_…; they are copies in clear."""
     columns: tuple[str, ...] | None = None
     """Source columns that go along; left out, all of them."""
     rows: Literal["all", "selected"] = "all"
@@ -322,6 +387,76 @@ class OutputSpec(Frozen):
         if value is not None and Path(value).suffix.lower() not in (".parquet", ".csv", ".jsonl"):
             raise ValueError("must end in .parquet, .csv or .jsonl")
         return value
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if self.files is not None and self.table is not None:
+            raise ValueError("the output is a file or a `table`, not both; `inlay export` writes the other")
+        if self.table is None and (self.connection is not None or self.mode == "column"):
+            raise ValueError("`connection` and `mode` belong to a `table`")
+        return self
+
+
+class LoadSpec(Frozen):
+    """A dump that `inlay load` brings into the database before rows are planned."""
+
+    dump: str
+    """A mysqldump file, .sql or .sql.gz: a path or s3://bucket/key. {date:%Y%m%d} stands for a day."""
+    into: Secret | None = None
+    """The database, as ${VAR}; left out, that of the source."""
+    tables: tuple[str, ...] = ()
+    """The tables of the dump to load; left out, all of them."""
+    protect: tuple[str, ...] = ()
+    """Tables that are never dropped or changed, beside those that Inlay publishes and keeps."""
+    date: Literal["today", "latest"] = "today"
+    """Which day the dump is of: today, or the latest that there is."""
+    time_zone: str = "UTC"
+    """Whose today it is, such as Asia/Tokyo."""
+
+    @field_validator("tables", "protect", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        from zoneinfo import ZoneInfo
+
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("is no time zone, like UTC or Asia/Tokyo") from None
+        return value
+
+
+class ActionSpec(Frozen):
+    """Something that is done when a run has ended, or when a row's input changed: a command or a webhook."""
+
+    command: tuple[str, ...] = ()
+    """A program with its arguments, started without a shell; what happened comes as JSON on its standard input."""
+    webhook: Secret | None = None
+    """A URL that gets what happened as JSON, by POST; ${VAR} where it holds a secret."""
+    when: tuple[Literal["success", "failure"], ...] = ("success", "failure")
+    """After which runs: success, failure, or both."""
+    timeout_s: float = Field(default=600.0, gt=0, le=86_400)
+    """Seconds that it may take."""
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        return tuple(shlex.split(value)) if isinstance(value, str) else value
+
+    @field_validator("when", mode="before")
+    @classmethod
+    def _one_or_both(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.command) == (self.webhook is not None):
+            raise ValueError("needs a `command` or a `webhook`, one of the two")
+        return self
 
 
 class BatchSpec(Frozen):
@@ -374,8 +509,14 @@ class Enrichment(Frozen):
     """When to give up."""
     output: OutputSpec = OutputSpec()
     """The table to write after each run; left out, `inlay export` writes one."""
-    store: str | None = None
-    """Where answers are kept; left out, .inlay/store.db beside this file."""
+    store: Secret | None = None
+    """Where answers are kept: a file, or ${VAR} with a database's URL; left out, .inlay/store.db beside this file."""
+    load: LoadSpec | None = None
+    """A dump to load before rows are planned; `inlay load` and `inlay run --load` do it."""
+    after: tuple[ActionSpec, ...] = ()
+    """What is done when a run has ended, well or not: commands and webhooks, in order."""
+    on_change: tuple[ActionSpec, ...] = ()
+    """What is told of rows that were asked again because their input changed, once after each run."""
     version: str = "1"
     """Your own word for this version of the declaration, published as enrichment_version."""
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from inlay.spec.fields import FIELD_TYPES, FieldSpec
 from inlay.spec.forms import DURATION_PATTERN
 from inlay.spec.keys import keys_of, models
-from inlay.spec.model import Enrichment, ModelSpec, PassSpec, SourceSpec
+from inlay.spec.model import ActionSpec, Enrichment, LoadSpec, ModelSpec, PassSpec, SourceSpec
 from inlay.spec.rules import RuleSpec
 
 Node = dict[str, Any]
@@ -51,6 +51,11 @@ SHORT: Mapping[tuple[type[BaseModel], str], list[Node]] = {
     (SourceSpec, "key"): [TEXT],
     (PassSpec, "prompt"): [_NULL],
     (PassSpec, "rules"): [],  # `reason` inside `set`, which takes any name
+    (Enrichment, "load"): [TEXT],
+    (LoadSpec, "tables"): [TEXT],
+    (LoadSpec, "protect"): [TEXT],
+    (ActionSpec, "command"): [TEXT],
+    (ActionSpec, "when"): [TEXT],
     (RuleSpec, "by"): [TEXT, {"type": "array", "minItems": 1, "items": TEXT}],
 }
 # Keys whose form in the file takes the place of the model's.

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from inlay.spec.model import Enrichment, PassSpec, SourceSpec
+from inlay.spec.model import Enrichment, PassSpec, SelectSpec, SourceSpec
 from inlay.spec.problems import Problems, join_key, nearest, parent_key, show_text, show_value, suggest
 
 # Keys that the file knows beside the model's own, with what they mean, and keys of the model that the file does not.
@@ -25,6 +25,7 @@ FILE_KEYS: dict[type[BaseModel], dict[str, str]] = {
 HIDDEN_KEYS: dict[type[BaseModel], tuple[str, ...]] = {
     PassSpec: ("ttl_s", "upstream", "named"),
     SourceSpec: ("content_key",),
+    SelectSpec: ("known",),
 }
 
 _WHOLE = "expected a whole number, got {got}"

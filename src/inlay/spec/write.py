@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -32,7 +33,10 @@ _WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 _ESCAPED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _SIMPLE_LABEL = re.compile(r"[A-Za-z0-9_]+(?:[ -][A-Za-z0-9_]+)*")
 # Read as they stand, without `${VAR}`.
-_LITERAL = re.compile(r"passes\[\d+\]\.(?:prompt|fields)\b")
+_LITERAL = re.compile(
+    r"passes\[\d+\]\.(?:prompt|fields)\b|(?:source|output)\.connection$|load\.into$|store$"
+    r"|(?:after|on_change)\[\d+\]\.webhook$"
+)
 
 
 def heading() -> list[str]:
@@ -66,7 +70,7 @@ def write(
 
 def _check(enrichment: Enrichment, text: str) -> None:
     wanted = resolve(enrichment)
-    read = load_text(text, folder=enrichment.folder, env={})
+    read = load_text(text, folder=enrichment.folder, env=defaultdict(lambda: "set"))
     same = read.model_dump() == wanted.model_dump() and all(
         one.recipe("") == other.recipe("") for one, other in zip(read.passes, wanted.passes, strict=True)
     )

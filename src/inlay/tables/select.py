@@ -31,7 +31,7 @@ def condition_sql(select: SelectSpec, types: Mapping[str, str]) -> str:
     if select.where is not None:
         conditions.append(expression_sql(select.where, "select.where"))
     if select.missing is not None:
-        conditions.append(f"({missing_reason_sql(select, types)}) IS NOT NULL")
+        conditions.append(f"({missing_reason_sql(select, types)}) IS {'' if select.known else 'NOT '}NULL")
     return " AND ".join(conditions) or "true"
 
 

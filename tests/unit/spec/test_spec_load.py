@@ -212,14 +212,14 @@ passes:
     [("${A}", "x"), ("${NO:-d}", "d"), ("${EMPTY:-d}", "d"), ("${EMPTY}", ""), ("$${A}", "${A}"), ("$A $$", "$A $$")],
 )
 def test_variables_are_filled_in(written: str, expected: str) -> None:
-    text = REVIEWS + f"store: 'p{written}'\n"
-    assert load_text(text, env={"A": "x", "EMPTY": ""}).store == f"p{expected}"
+    text = REVIEWS + f"version: 'p{written}'\n"
+    assert load_text(text, env={"A": "x", "EMPTY": ""}).version == f"p{expected}"
 
 
 def test_a_value_of_the_environment_is_never_expanded_again() -> None:
     env = {"A": "${B} $${B} {{ text }}\nname: evil", "B": "b"}
-    enrichment = load_text(REVIEWS + "store: ${A}\n", env=env)
-    assert enrichment.store == env["A"]
+    enrichment = load_text(REVIEWS + "version: ${A}\n", env=env)
+    assert enrichment.version == env["A"]
     assert enrichment.name == "reviews"
 
 
@@ -231,7 +231,7 @@ def test_variables_fill_in_numbers() -> None:
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INLAY_TEST_STORE", "here")
-    assert load_text(REVIEWS + "store: ${INLAY_TEST_STORE}\n").store == "here"
+    assert load_text(REVIEWS + "version: ${INLAY_TEST_STORE}\n").version == "here"
 
 
 def test_a_simple_declaration_loads_without_jinja() -> None:
@@ -251,3 +251,24 @@ def test_an_error_of_many_mistakes_pickles() -> None:
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)
     assert again.problems[0].key == "sorce"
+
+
+def test_addresses_stay_as_they_are_written_so_that_no_secret_is_kept() -> None:
+    text = REVIEWS.replace("output: {files: out.parquet}\n", "").replace(
+        "source: {files: reviews.csv, key: id}", "source: {connection: '${URL}', table: staging.reviews, key: id}"
+    )
+    text += "output: {table: llm, connection: '${URL}'}\nstore: ${URL}\nafter: [{webhook: '${HOOK}'}]\n"
+    enrichment = load_text(text, env={"URL": "mysql://u:secret@h/db", "HOOK": "https://h/secret"})
+    assert enrichment.source.connection == enrichment.output.connection == enrichment.store == "${URL}"
+    assert enrichment.after[0].webhook == "${HOOK}"
+    assert "secret" not in repr(enrichment)
+    with pytest.raises(SpecError, match="the environment variable `URL` is not set"):
+        load_text(text, env={"HOOK": "x"})
+
+
+def test_a_password_in_the_file_is_refused_and_not_shown() -> None:
+    text = REVIEWS.replace("files: reviews.csv", "connection: 'mysql://u:hunter2@h/db', table: t")
+    with pytest.raises(SpecError) as caught:
+        load_text(text, env={})
+    assert "holds a password" in str(caught.value)
+    assert "hunter2" not in str(caught.value)

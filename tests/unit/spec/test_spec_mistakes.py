@@ -35,9 +35,9 @@ def only(text: str, *, folder: str | Path = ".", env: dict[str, str] | None = No
 
 
 PASS_KEYS = (
-    "name, prompt, fields, rules, model, models, escalate_below, fuse, pack, untrusted, endpoint, api_key_env, region, "
-    "wire, inputs, prefix, normalize, temperature, max_output_tokens, options, prices, abilities, priced_as, "
-    "prompt_file, ttl"
+    "name, prompt, fields, rules, model, models, escalate_below, accept_above, fuse, pack, untrusted, endpoint, "
+    "api_key_env, region, wire, inputs, prefix, normalize, temperature, max_output_tokens, options, prices, abilities, "
+    "priced_as, prompt_file, ttl"
 )
 FIELD_TYPES = "string, text, integer, number, boolean, date, datetime, enum, list, object, list[string], "
 

@@ -123,7 +123,7 @@ EVERYTHING: dict[str, Any] = {
             "fields": {"g": {"type": "integer", "confidence": True}},
             "models": ["small", "near-by-2"],
         }
-        | {"escalate_below": 0.6, "fuse": "never", "pack": "auto", "untrusted": True},
+        | {"escalate_below": 0.6, "accept_above": 0.7, "fuse": "never", "pack": "auto", "untrusted": True},
         {"name": "judge", "prompt": "{{ passes.read.mood }}", "fields": {"ok": "boolean"}},
     ],
     "mode": "auto",
@@ -144,8 +144,33 @@ EVERYTHING: dict[str, Any] = {
     "failures": {"max_percent": 20, "min_cells": 50, "max_tries": 3},
     "output": {"files": "out.parquet", "rows": "all", "columns": ["id"], "confidence": False, "sources": "no"},
     "store": "answers.db",
+    "load": {
+        "dump": "s3://dumps/day_{date:%Y%m%d}.sql.gz",
+        "into": "${X}",
+        "tables": "tenants",
+        "protect": ["keep"],
+        "date": "latest",
+        "time_zone": "Asia/Tokyo",
+    },
+    "after": [{"command": "dbt build", "when": "success", "timeout_s": 60}, {"webhook": "${X}"}],
+    "on_change": [{"command": ["tell", "them"]}],
     "version": 2026,
 }
+# The keys of a source and an output in a database, which stand in place of those above.
+IN_A_DATABASE: dict[str, Any] = {
+    **EVERYTHING,
+    "source": {"connection": "${X}", "table": "staging.tenants", "key": "id"},
+    "output": {
+        "table": "staging.llm",
+        "connection": "${X}",
+        "mode": "table",
+        "prefix": "llm_",
+        "history": False,
+        "inputs": True,
+        "columns": ["id"],
+    },
+}
+QUERIED: dict[str, Any] = {**EVERYTHING, "source": {"connection": "${X}", "query": "SELECT 1 AS id", "key": "id"}}
 
 
 def seen_by_an_editor(text: str) -> Any:
@@ -179,9 +204,11 @@ def test_every_declaration_of_the_docs_and_the_examples_is_valid(text: str) -> N
 
 
 def test_everything_at_once_is_valid() -> None:
-    load_json(EVERYTHING)
-    assert list(VALIDATOR.iter_errors(EVERYTHING)) == []
-    used = set(re.findall(r'"(\w+)":', json.dumps(EVERYTHING)))
+    used: set[str] = set()
+    for document in (EVERYTHING, IN_A_DATABASE, QUERIED):
+        load_json(document)
+        assert list(VALIDATOR.iter_errors(document)) == []
+        used.update(re.findall(r'"(\w+)":', json.dumps(document)))
     known = {key.name for model in models() for key in keys_of(model)}
     assert known - used <= {"values_file", "prompt_file", "timeout_s", "null_reasons"}
 
@@ -414,4 +441,4 @@ def test_it_is_written_whole_and_where_it_is_looked_for(tmp_path: Path) -> None:
     assert [file.name for file in written.parent.iterdir()] == [written.name]
     with pytest.raises(TargetError):
         project.write_schema(tmp_path)
-    load_text(f"{COMMENT}\n{json.dumps(EVERYTHING)}", env={})
+    load_text(f"{COMMENT}\n{json.dumps(EVERYTHING)}", env={"X": "x"})

@@ -1,0 +1,176 @@
+"""What a kind of database is asked to know: the contract of mysql, postgresql, sqlite and duckdb.
+
+What stays true: a dialect holds no connection and no state; `quote` is the only way from a name to SQL, and refuses
+what its database cannot carry rather than changing it (PostgreSQL would silently cut a long name off).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from inlay.databases.address import Address
+from inlay.databases.errors import DatabaseError, Trouble
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from inlay.databases.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table or query. `type` is the DuckDB type it is read as, `native` the database's own word."""
+
+    name: str
+    type: str
+    native: str
+    nullable: bool = True
+
+
+class Dialect(Protocol):
+    """One kind of database."""
+
+    name: str
+    driver: str  # the package, and the extra that installs it
+    longest_name: int  # of an identifier, in `name_size`
+    writes_ddl_in_transactions: bool
+
+    def connect(self, address: Address) -> Any:
+        """A new connection of the driver, in UTC, UTF-8 and strict mode; nothing is begun. Raises the driver's."""
+        ...
+
+    def cursor(self, raw: Any) -> Any:
+        """What statements run on: a cursor of the same transaction."""
+        ...
+
+    def begin(self, raw: Any, *, read_only: bool) -> None:
+        """Begin a transaction; one that only reads sees one moment (a snapshot)."""
+        ...
+
+    def quote(self, name: str) -> str:
+        """An identifier as SQL. DatabaseError (ABSENT) for one that this database cannot hold."""
+        ...
+
+    def text(self, sql: str) -> str:
+        """A statement of ours (`?` for values) as the driver wants it. Cached."""
+        ...
+
+    def trouble(self, error: BaseException) -> tuple[Trouble, int | str | None] | None:
+        """What an error of the driver means, and its code; None for one that is not the driver's."""
+        ...
+
+    def stream(self, raw: Any, sql: str, params: Sequence[Any] | None, size: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Rows in lists of up to `size`, by a server-side cursor where there is one: text as str, bytes as bytes,
+        everything else as the database writes it, as str, or as Python's own value; None for NULL."""
+        ...
+
+    def described(self, con: Connection, query: str) -> list[Column]:
+        """The columns of a SELECT, without running it."""
+        ...
+
+    def table_columns(self, con: Connection, table: Sequence[str]) -> list[Column]:
+        """The columns of a table, in order; empty where there is no such table."""
+        ...
+
+    def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
+        """The columns of the primary key (or of a unique key over columns that are never null); empty without one."""
+        ...
+
+    def column_type(self, kind: pa.DataType, *, key: bool = False) -> str:
+        """The type of a column that is to hold these values, for DDL; `key`: it is part of a key."""
+        ...
+
+    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
+        """An INSERT of all `columns` that updates `update` where the key is there (`?` for values). All quoted."""
+        ...
+
+    def lock(self, con: Connection, name: str, wait_s: float) -> bool:
+        """Take a lock by name that ends with the connection; False where another session has it for so long."""
+        ...
+
+
+_TOKENS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\?|%""")
+
+
+@lru_cache(maxsize=512)
+def formatted(sql: str) -> str:
+    """`?` outside of quotes as `%s`, and every `%` doubled: what drivers with the style "format" want."""
+    return _TOKENS.sub(_token, sql)
+
+
+def _token(found: re.Match[str]) -> str:
+    found_text = found[0]
+    return "%s" if found_text == "?" else found_text.replace("%", "%%")
+
+
+def quoted(name: str, mark: str, *, longest: int, size: Callable[[str], int], what: str) -> str:
+    """A name between marks, doubled inside. DatabaseError for a name that `what` cannot hold."""
+    if not name:
+        raise _no_name(name, what, "is empty")
+    if "\0" in name:
+        raise _no_name(name, what, "holds a NUL character")
+    try:
+        length = size(name)
+    except UnicodeEncodeError:
+        raise _no_name(name, what, "holds half of a surrogate pair") from None
+    if length > longest:
+        raise _no_name(name, what, f"is longer than {longest} {'characters' if what == 'MySQL' else 'bytes'}")
+    return f"{mark}{name.replace(mark, mark * 2)}{mark}"
+
+
+def _no_name(name: str, what: str, why: str) -> DatabaseError:
+    shown = name if len(name) <= 80 else name[:79] + "…"
+    return DatabaseError(Trouble.ABSENT, f"{what} has no table or column named {shown!r}: the name {why}")
+
+
+_PART = re.compile(r'"((?:[^"]|"")+)"|`((?:[^`]|``)+)`|([^."`]+)')
+
+
+def table_parts(text: str) -> tuple[str, ...]:
+    """`staging.tenants`, `"odd.name"` or `a."b c"` as its parts. DatabaseError where it is none of these."""
+    parts: list[str] = []
+    at = 0
+    while True:
+        found = _PART.match(text, at)
+        if found is None:
+            break
+        parts.append(
+            next(
+                part.replace(mark * 2, mark) if mark else part
+                for part, mark in zip(found.groups(), ('"', "`", ""), strict=True)
+                if part is not None
+            )
+        )
+        at = found.end()
+        if at == len(text):
+            if len(parts) <= 3:
+                return tuple(parts)
+            break
+        if text[at] != ".":
+            break
+        at += 1
+    raise DatabaseError(
+        Trouble.ABSENT,
+        f'{text[:80]!r} is not the name of a table; write it like schema.table, or with odd characters "in quotes"',
+    )
+
+
+def quoted_table(dialect: Dialect, parts: Sequence[str]) -> str:
+    """A table's parts as SQL."""
+    return ".".join(dialect.quote(part) for part in parts)
+
+
+def insert(table: str, columns: Sequence[str]) -> str:
+    """INSERT INTO … VALUES (?, …); names quoted already."""
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+def on_conflict(table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
+    """The upsert that PostgreSQL, SQLite and DuckDB share."""
+    changed = ", ".join(f"{name} = excluded.{name}" for name in update)
+    action = f"DO UPDATE SET {changed}" if changed else "DO NOTHING"
+    return f"{insert(table, columns)} ON CONFLICT ({', '.join(key)}) {action}"

@@ -1,0 +1,136 @@
+"""DuckDB files, by DuckDB itself: the same engine that plans, so a source is attached rather than streamed.
+
+What stays true: a file is open in one process at a time, as DuckDB wants it; nothing is installed or loaded from
+elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from inlay.databases import dialect
+from inlay.databases.address import Address
+from inlay.databases.dialect import Column
+from inlay.databases.errors import Trouble
+from inlay.databases.mysql import dialect_type, first_key
+from inlay.databases.sqlite import file_lock
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from inlay.databases.connection import Connection
+
+
+class DuckDB:
+    """The dialect of DuckDB."""
+
+    name = "duckdb"
+    driver = "duckdb"
+    longest_name = 1000
+    writes_ddl_in_transactions = True
+
+    def connect(self, address: Address) -> Any:
+        """See `Dialect.connect`."""
+        import duckdb
+
+        assert address.path is not None
+        config: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        raw = duckdb.connect(str(address.path), config=config)
+        raw.execute("SET TimeZone = 'UTC'")
+        return raw
+
+    def cursor(self, raw: Any) -> Any:
+        """See `Dialect.cursor`."""
+        return raw  # a cursor of DuckDB's is a connection of its own
+
+    def begin(self, raw: Any, *, read_only: bool) -> None:
+        """See `Dialect.begin`."""
+        raw.execute("BEGIN TRANSACTION READ ONLY" if read_only else "BEGIN TRANSACTION")
+
+    def quote(self, name: str) -> str:
+        """See `Dialect.quote`."""
+        return dialect.quoted(name, '"', longest=self.longest_name, size=lambda text: len(text.encode()), what="DuckDB")
+
+    def text(self, sql: str) -> str:
+        """See `Dialect.text`."""
+        return sql
+
+    def trouble(self, error: BaseException) -> tuple[Trouble, int | str | None] | None:
+        """See `Dialect.trouble`."""
+        import duckdb
+
+        if not isinstance(error, duckdb.Error):
+            return None
+        text = str(error)
+        if "Conflicting lock" in text or isinstance(error, duckdb.TransactionException):
+            return Trouble.LOCKED, None
+        if isinstance(error, duckdb.CatalogException) or "Referenced column" in text:
+            return Trouble.ABSENT, None
+        if isinstance(error, duckdb.ParserException | duckdb.BinderException):
+            return Trouble.STATEMENT, None
+        if isinstance(error, duckdb.ConversionException | duckdb.ConstraintException | duckdb.OutOfRangeException):
+            return Trouble.VALUE, None
+        if isinstance(error, duckdb.IOException):
+            return Trouble.FULL if "space" in text.lower() else Trouble.DENIED, None
+        return Trouble.OTHER, None
+
+    def stream(self, raw: Any, sql: str, params: Sequence[Any] | None, size: int) -> Iterator[list[tuple[Any, ...]]]:
+        """See `Dialect.stream`: values as Python's own."""
+        cursor = raw.cursor()
+        try:
+            cursor.execute(sql, list(params or ()))
+            while rows := cursor.fetchmany(size):
+                yield rows
+        finally:
+            cursor.close()
+
+    def described(self, con: Connection, query: str) -> list[Column]:
+        """See `Dialect.described`."""
+        with con.guarded():
+            rows = con.raw.execute(f"DESCRIBE SELECT * FROM ({query}\n)").fetchall()
+        return [Column(row[0], row[1], row[1]) for row in rows]
+
+    def table_columns(self, con: Connection, table: Sequence[str]) -> list[Column]:
+        """See `Dialect.table_columns`."""
+        rows = con.execute(
+            "SELECT column_name, data_type, is_nullable FROM duckdb_columns() WHERE table_name = ? "
+            "AND schema_name = coalesce(?, current_schema()) AND database_name = coalesce(?, current_database()) "
+            "ORDER BY column_index",
+            self._place(table),
+        ).fetchall()
+        return [Column(name, kind, kind, bool(nullable)) for name, kind, nullable in rows]
+
+    def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
+        """See `Dialect.primary_key`."""
+        rows = con.execute(
+            "SELECT constraint_index, constraint_type, unnest(constraint_column_names) FROM duckdb_constraints() "
+            "WHERE table_name = ? AND schema_name = coalesce(?, current_schema()) "
+            "AND database_name = coalesce(?, current_database()) AND constraint_type IN ('PRIMARY KEY', 'UNIQUE') "
+            "ORDER BY constraint_type",
+            self._place(table),
+        ).fetchall()
+        nullable = {column.name for column in self.table_columns(con, table) if column.nullable}
+        return first_key([(f"{kind}{number}", name) for number, kind, name in rows], nullable)
+
+    @staticmethod
+    def _place(table: Sequence[str]) -> tuple[str | None, ...]:
+        return (table[-1], table[-2] if len(table) > 1 else None, table[-3] if len(table) > 2 else None)
+
+    def column_type(self, kind: pa.DataType, *, key: bool = False) -> str:
+        """See `Dialect.column_type`."""
+        import pyarrow as pa
+
+        if pa.types.is_timestamp(kind):
+            return "TIMESTAMP WITH TIME ZONE" if kind.tz else "TIMESTAMP"
+        return dialect_type(
+            kind, {"double": "DOUBLE", "bytes": "BLOB", "bool": "BOOLEAN", "text": "VARCHAR", "unsigned": "UBIGINT"}
+        )
+
+    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
+        """See `Dialect.upsert`."""
+        return dialect.on_conflict(table, columns, key, update)
+
+    def lock(self, con: Connection, name: str, wait_s: float) -> bool:
+        """See `Dialect.lock`."""
+        return file_lock(con, name, wait_s)
