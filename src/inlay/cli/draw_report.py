@@ -129,7 +129,7 @@ def example_select(path: str, enrichment: Enrichment) -> str:
     """SQL that shows the first rows of the published table: the key and the first few answers."""
     columns = list(enrichment.source.key)
     for spec in enrichment.passes:
-        columns += [spec.prefix + name for name in spec.fields]
+        columns += [spec.column(name) for name in spec.fields]
     names = ", ".join(_identifier(name) for name in columns[:6])
     place = path.replace("'", "''")
     return f"SELECT {names} FROM '{place}' LIMIT 10"  # noqa: S608 (text to be shown, quoted all the same)

@@ -38,7 +38,7 @@ def field_columns(name: str, spec: FieldSpec, output: OutputSpec) -> Iterator[st
 def pass_columns(spec: PassSpec, output: OutputSpec) -> Iterator[tuple[str, str]]:
     """(column, key below the pass that makes it) for every column of a pass."""
     for field, definition in spec.fields.items():
-        for column in field_columns(f"{spec.prefix}{field}", definition, output):
+        for column in field_columns(spec.column(field), definition, output):
             yield column, f"fields.{field}"
     for column in (f"{spec.name}_success", f"avg_confidence_{spec.name}", f"{spec.name}_model"):
         yield column, "name"

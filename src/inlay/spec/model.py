@@ -173,6 +173,8 @@ class PassSpec(Frozen):
     """(pass, field) of what the prompt reads of earlier passes; found by the loader."""
     prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
     """Goes before each field's name in the table."""
+    lead: str = ""
+    """`output.prefix`, ahead of `prefix`; set by the loader."""
     normalize: tuple[Normalizer, ...] = ()
     """Differences in the text that do not make another input: nfkc, trim, collapse_space."""
     ttl_s: float | None = Field(default=None, gt=0)
@@ -221,6 +223,10 @@ class PassSpec(Frozen):
                 "options": self.options,
             }
         )
+
+    def column(self, field: str) -> str:
+        """The published column of a field: the output's prefix, the pass's own, the field's name."""
+        return f"{self.lead}{self.prefix}{field}"
 
     @property
     def suffices_from(self) -> float:

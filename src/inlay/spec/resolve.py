@@ -76,6 +76,7 @@ def resolve_passes(
         first.setdefault(spec.name, index)
         _check_endpoint(spec.endpoint, f"passes[{index}].endpoint", problems)
         _check_rules(spec, index, problems)
+        spec = spec.model_copy(update={"lead": output.prefix})
         resolved[index] = put_in(_with_inputs(spec, index, problems, places or {}), index, models, problems)
     by_name = {name: passes[index] for name, index in first.items()}
     for index, spec in resolved.items():
