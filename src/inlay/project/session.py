@@ -345,6 +345,10 @@ class Session:
                 f"{self.source.title}: the file is empty: not even its columns are known",
                 remedy="check that it was written; a CSV file begins with the names of its columns",
             ) from None
+        if self.enrichment.output.table is not None:
+            from inlay.project.tables import check_table
+
+            check_table(self)
         files = self.enrichment.output.files
         if files is not None:
             at = "output.files" if "output.files" in self.enrichment.lines else "output"

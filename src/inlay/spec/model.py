@@ -400,6 +400,10 @@ class OutputSpec(Frozen):
             raise ValueError("the output is a file or a `table`, not both; `inlay export` writes the other")
         if self.table is None and (self.connection is not None or self.mode == "column"):
             raise ValueError("`connection` and `mode` belong to a `table`")
+        if self.table is not None and (self.columns is not None or self.rows != "all"):
+            raise ValueError("`columns` and `rows` belong to `files`: a `table` has the key and the answers")
+        if self.inputs and (self.table is None or self.mode == "column"):
+            raise ValueError("`inputs` belongs to a `table` of its own: elsewhere the source's columns stand beside")
         return self
 
 
