@@ -76,6 +76,10 @@ class Dialect(Protocol):
         """The columns of a table, in order; empty where there is no such table."""
         ...
 
+    def tables(self, con: Connection) -> list[str]:
+        """The tables and views that this user may see, as `table_parts` reads them: schema.table, mostly."""
+        ...
+
     def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
         """The columns of the primary key (or of a unique key over columns that are never null); empty without one."""
         ...

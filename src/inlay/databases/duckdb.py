@@ -103,6 +103,15 @@ class DuckDB:
         ).fetchall()
         return [Column(name, kind, kind, bool(nullable)) for name, kind, nullable in rows]
 
+    def tables(self, con: Connection) -> list[str]:
+        """See `Dialect.tables`."""
+        rows = con.execute(
+            "SELECT schema_name, name FROM (SELECT schema_name, table_name AS name, database_name FROM duckdb_tables() "
+            "UNION ALL SELECT schema_name, view_name, database_name FROM duckdb_views() WHERE NOT internal) "
+            "WHERE database_name = current_database()"
+        ).fetchall()
+        return [table if schema == "main" else f"{schema}.{table}" for schema, table in rows]
+
     def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
         """See `Dialect.primary_key`."""
         rows = con.execute(

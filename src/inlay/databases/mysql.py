@@ -231,6 +231,14 @@ class MySQL:
         ).fetchall()
         return [Column(row[0], _read_as(*row[1:3], *row[4:6]), row[2], row[3] == "YES") for row in rows]
 
+    def tables(self, con: Connection) -> list[str]:
+        """See `Dialect.tables`."""
+        rows = con.execute(
+            "SELECT table_schema, table_name, table_schema = database() FROM information_schema.tables "
+            "WHERE table_schema NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')"
+        ).fetchall()
+        return [name for schema, table, own in rows for name in (f"{schema}.{table}", *((table,) if own else ()))]
+
     def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
         """See `Dialect.primary_key`."""
         rows = con.execute(

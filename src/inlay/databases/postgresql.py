@@ -165,6 +165,14 @@ class PostgreSQL:
             out.append(Column(name, kind, full, nullable))
         return out
 
+    def tables(self, con: Connection) -> list[str]:
+        """See `Dialect.tables`."""
+        rows = con.execute(
+            "SELECT table_schema, table_name, table_schema = current_schema() FROM information_schema.tables "
+            "WHERE table_schema NOT IN ('information_schema', 'pg_catalog')"
+        ).fetchall()
+        return [name for schema, table, own in rows for name in (f"{schema}.{table}", *((table,) if own else ()))]
+
     def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
         """See `Dialect.primary_key`."""
         found = con.execute("SELECT to_regclass(?)::oid::bigint", (dialect.quoted_table(self, table),)).fetchone()

@@ -111,6 +111,11 @@ class SQLite:
             rows = con.raw.execute(f"PRAGMA {schema}table_xinfo({self.quote(table[-1])})").fetchall()
         return [Column(row[1], read_as(row[2]), row[2], not row[3]) for row in rows if row[6] != 1]
 
+    def tables(self, con: Connection) -> list[str]:
+        """See `Dialect.tables`."""
+        rows = con.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')").fetchall()
+        return [row[0] for row in rows]
+
     def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
         """See `Dialect.primary_key`. An INTEGER PRIMARY KEY is never null; any other one may be, in SQLite."""
         schema = f"{self.quote(table[-2])}." if len(table) > 1 else ""

@@ -23,6 +23,7 @@ from inlay.fingerprint_sql import canonical_row_sql, key_sql, plain_sql, quote_i
 from inlay.payload import by_cell, decode_fields, values_hash
 from inlay.publish.columns import ROW_FIELDS, Filled, PassColumns, RowNotes, row_columns
 from inlay.spec.model import Enrichment, PassSpec
+from inlay.tables.choosing import local_select
 from inlay.tables.rules import given_suffix, rules_of
 from inlay.tables.select import absence_sql, condition_sql
 from inlay.tables.sql import prepare, translate
@@ -119,6 +120,7 @@ class WideTable:
         self._order = sorted(range(len(self._passes)), key=lambda index: self._passes[index][3])
         self._types = dict(source.columns())
         self._from = source.attach(con)
+        self._select = local_select(source, enrichment.select)
         self._title = source.title
         chosen = enrichment.output.columns
         self._columns = list(self._types) if chosen is None else list(chosen)
@@ -185,7 +187,7 @@ class WideTable:
         import duckdb
 
         spec = self._enrichment
-        condition = condition_sql(spec.select, self._types)
+        condition = condition_sql(self._select, self._types)
         parts = [_shown(name, self._types[name]) for name in self._columns]
         parts.append(f"{key_sql(spec.source.key, self._types)} AS __inlay_k")
         parts.append(f"coalesce(({condition}), false) AS __inlay_s")
