@@ -14,6 +14,8 @@ from inlay.spec.model import Enrichment
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from inlay.project.publishing import Published
+
 DONE, SOME_FAILED, WRONG, STOPPED = 0, 1, 2, 3
 
 
@@ -21,7 +23,8 @@ DONE, SOME_FAILED, WRONG, STOPPED = 0, 1, 2, 3
 class Report:
     """How a run ended. `summary` is `Tally.summary()`; `stopped` is the reason of an early, resumable end.
 
-    `declaration` is what was run, as resolved; `table` is the answered table where the run was over a frame.
+    `published` is the file or the table that was written, and `publication` what became of its rows. `declaration` is
+    what was run, as resolved; `table` is the answered table where the run was over a frame.
     """
 
     enrichment: str
@@ -32,6 +35,7 @@ class Report:
     stopped: RunStopped | None = None
     published: str | None = None
     published_rows: int = 0
+    publication: Published | None = None
     notes: tuple[str, ...] = ()
     declaration: Enrichment | None = field(default=None, repr=False, compare=False)
     table: pa.Table | None = field(default=None, repr=False, compare=False)
@@ -79,6 +83,9 @@ class Report:
             "seconds": round(self.seconds, 3),
             "published": self.published,
             "published_rows": self.published_rows,
+            "published_new": None if self.publication is None else self.publication.new,
+            "published_changed": None if self.publication is None else self.publication.changed,
+            "published_unchanged": None if self.publication is None else self.publication.unchanged,
             **self.summary,
             "estimate": {
                 "cost_usd": self.plan.cost_usd,
