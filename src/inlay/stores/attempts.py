@@ -287,7 +287,7 @@ def extend(
         money.book(row[3], row[6], cost, -row[5])
     else:
         row = closed_attempts(con, [number]).get(number)
-        if row is None:
+        if row is None or row[1] is None:  # released, or forgotten with the row it was for
             raise StoreError(f"attempt {number} is not in this store", remedy="claim the address again")
         taken = con.execute("SELECT 1 FROM leases WHERE lease = ?", (row[1],)).fetchone()
         lease = None if taken else row[1]

@@ -145,6 +145,28 @@ class Database:
             reach(step + ".after_commit")
 
     @contextmanager
+    def erasing(self) -> Iterator[None]:
+        """What is deleted in here leaves no trace in the file once this ends, nor does what was deleted before.
+
+        The file is written anew, which takes its size in free space and some seconds a gigabyte. StoreError where a
+        reader elsewhere keeps an old state of the file alive: what was deleted is deleted, and erasing again will do.
+        """
+        with self._translated(), self._lock:
+            con = self._open_writer()
+            con.execute("PRAGMA secure_delete = ON")
+            try:
+                yield
+                con.execute("VACUUM")
+                busy, _, _ = con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                con.execute("PRAGMA secure_delete = OFF")
+            if busy:
+                raise StoreError(
+                    f"store {self.path}: the rows are deleted, but a reader kept their bytes in the file beside it",
+                    remedy="end what reads this store, and run the same command again",
+                )
+
+    @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A connection that only reads, beside the writer."""
         with self._translated():

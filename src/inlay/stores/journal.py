@@ -7,7 +7,7 @@ says so; a line is there exactly as long as its attempt is open; a batch that is
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -240,6 +240,21 @@ def _give_back(con: sqlite3.Connection, submission: str, custom_ids: Sequence[st
 def _delete_lines(con: sqlite3.Connection, submission: str, custom_ids: Sequence[str]) -> None:
     for marks, part in chunks(custom_ids):
         con.execute(f"DELETE FROM batch_lines WHERE submission = ? AND custom_id IN ({marks})", (submission, *part))
+
+
+def lines_of(con: sqlite3.Connection, passes: Iterable[int]) -> list[tuple[str, BatchLine]]:
+    """(submission, line) of everything that waits for an answer to one of these passes."""
+    query = f"SELECT submission, {_LINE} FROM batch_lines WHERE pass_id IN (%s)"
+    return [(row[0], _line(row[0], row[1:])) for row in rows_in(con, query, passes)]
+
+
+def rewrite(con: sqlite3.Connection, submission: str, line: BatchLine) -> None:
+    """Write a line anew, for other cells than before."""
+    row = _line_row(submission, line)
+    con.execute(
+        "UPDATE batch_lines SET facts = ?, cells = ?, check_sum = ? WHERE submission = ? AND custom_id = ?",
+        (*row[5:8], submission, line.custom_id),
+    )
 
 
 # --- rows and values -----------------------------------------------------------------------------------------------

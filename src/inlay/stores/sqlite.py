@@ -22,6 +22,7 @@ from inlay.stores import attempts, care, lanes, liveness, rows, settle, verify
 from inlay.stores.accounts import ASKED_AGAIN, TERMINAL_REASONS
 from inlay.stores.corrections import read_corrections, write_corrections
 from inlay.stores.database import Database
+from inlay.stores.forgetting import forget
 from inlay.stores.journal import SqliteJournal
 from inlay.stores.ledger import attempts_for, ledger_rows, usage_of
 from inlay.stores.passes import add_pass, find_pass, recipe_text
@@ -277,6 +278,11 @@ class SqliteStore:
             )
         return [rows.cell_event(row) for row in lines]
 
+    def events(self, pass_id: int, *, after: int = 0, limit: int = 5000) -> list[tuple[str, CellEvent]]:
+        query = f"SELECT {rows.HISTORY_COLUMNS} FROM history WHERE seq > ? AND pass_id = ? ORDER BY seq LIMIT ?"
+        with self._db.read() as con:
+            return [(row[3], rows.cell_event(row)) for row in con.execute(query, (after, pass_id, limit))]
+
     def counts(self, pass_id: int) -> dict[tuple[str, str], int]:
         with self._db.read() as con:
             found = con.execute(
@@ -378,6 +384,10 @@ class SqliteStore:
     ) -> dict[str, int]:
         with self._db.write("clear") as con:
             return care.clear(con, enrichment, pass_name, keys)
+
+    def forget(self, enrichment: str, keys: Sequence[str]) -> dict[str, int]:
+        with self._db.erasing(), self._db.write("forget") as con:
+            return forget(con, enrichment, keys, self._now())
 
 
 def _run_record(row: Sequence[Any]) -> RunRecord:
