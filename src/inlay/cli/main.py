@@ -114,7 +114,7 @@ class Commands(click.Group):
         except InlayError as error:
             code = WRONG if isinstance(error, SpecError | PlanError | SourceError) else STOPPED
             if not _logged(ctx, error, code):
-                _say("error", str(error), *_safe(error))
+                _say("error", str(error), *_safe(error), *getattr(error, "__notes__", ()))
             _trace_if_asked()
             ctx.exit(code)
         except Exception as error:  # noqa: BLE001 (the outermost edge: whatever it is, the user gets a sentence)

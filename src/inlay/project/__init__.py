@@ -61,18 +61,20 @@ def plan(
 ) -> Plan:
     """What a run would do, why, and at what price. Pays nothing, writes nothing.
 
-    `limit` caps the rows (None: the declaration's), `refresh=["stale"]` plans the stale cells in as well.
-    `mode` (live, batch, auto) takes the place of the declaration's.
+    `limit` caps the rows (None: INLAY_LIMIT's or the declaration's), `refresh=["stale"]` plans the stale cells in as
+    well. `mode` (live, batch, auto) takes the place of the declaration's.
     """
     from inlay.project.batching import mode_notes
     from inlay.project.rounds import planned, waiting_notes
     from inlay.project.session import Session
+    from inlay.project.switches import capped
 
+    limit, said = capped(limit)
     with Session(declaration) as session:
         refs = session.refs()
         planner = planned(session, refs, session.rules(refs, refreshing(refresh)), limit=limit, mode=mode)
         try:
-            notes = (*session.notes(), *mode_notes(session, planner.plan), *waiting_notes(session))
+            notes = (*said, *session.notes(), *mode_notes(session, planner.plan), *waiting_notes(session))
             return replace(planner.plan, notes=notes)
         finally:
             planner.close()
@@ -83,7 +85,9 @@ def run(declaration: Declaration, options: RunOptions | None = None, **named: An
 
     Costs money (see `RunOptions`: limit, budget_usd, refresh, yes …, also as keyword arguments). Safe to repeat: what
     is answered is never asked again. Raises SpecError or PlanError before anything is sent; once running, a clean stop
-    is told by `Report.stopped`, not raised. Works inside a running event loop, as in a notebook.
+    is told by `Report.stopped`, not raised. With `on_error="warn"` nothing is raised: see `Report.error`. Switches of
+    the environment (INLAY_SKIP, INLAY_LIMIT …: `inlay.project.switches`) fill in what is not said here. Works inside a
+    running event loop, as in a notebook.
     """
     from inlay.project.bars import Shown
     from inlay.project.control import loop_runs_here
@@ -118,11 +122,9 @@ def _run_options(options: RunOptions | None, named: dict[str, Any]) -> RunOption
 
 
 def _run(declaration: Declaration, options: RunOptions, shown: Shown | None = None) -> Report:
-    from inlay.project.running import run_session
-    from inlay.project.session import Session
+    from inlay.project.embedding import embedded
 
-    with Session(declaration, need_keys=True) as session:
-        report = run_session(session, options)
+    report = embedded(declaration, options)
     if shown is not None:
         shown.report = report
     return report

@@ -88,6 +88,8 @@ class Session:
         self.steps: list[tuple[Step, ...]] = [self._steps(spec, need_key=need_keys) for spec in self.passes]
         self.source: Source = self._source() if source is None else source
         self.batched: frozenset[int] = frozenset()  # the passes, by number, whose calls go into batches
+        # Pass number -> rows whose input was found changed, by key; None where nobody wants to know.
+        self.altered: dict[int, set[str]] | None = None
         self._store: Store | None = None
         self._durable = False
 
