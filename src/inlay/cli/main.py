@@ -34,7 +34,8 @@ WRONG, STOPPED, UNEXPECTED, PIPE_CLOSED = 2, 3, 70, 141
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    done, but some cells failed (or `store verify` found damage)
+  1    done, but some cells failed (or `store verify` found damage, or
+       `dbt --check` found files that would change)
   2    the command, the declaration or the source is wrong: nothing was sent
   3    stopped and resumable: budget, interruption, too many failures,
        credentials, quota, a store or target out of reach. Type it again.
@@ -75,6 +76,7 @@ class Commands(click.Group):
         "batch",
         "export",
         "report",
+        "dbt",
         "store",
         "schema",
         "completion",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from inlay.project.account import Costs
     from inlay.project.bars import Shown
     from inlay.project.corrected import Corrections, Fix
+    from inlay.project.dbt import DbtChanges
     from inlay.project.doctor import Diagnosis
     from inlay.project.explanation import Explanation
     from inlay.project.pricing import ModelPrice
@@ -51,6 +52,7 @@ __all__ = [
     "stats",
     "status",
     "verify",
+    "write_dbt",
     "write_report",
     "write_schema",
 ]
@@ -387,6 +389,30 @@ def report_facts(declaration: Declaration, *, samples: int = 12) -> Facts:
 
     with Session(declaration) as session:
         return page.facts(session, samples=samples)
+
+
+def write_dbt(
+    declaration: Declaration,
+    folder: str | Path,
+    *,
+    source_table: str | None = None,
+    source: str | None = None,
+    model: str | None = None,
+    check: bool = False,
+    force: bool = False,
+) -> DbtChanges:
+    """Write the declaration into the dbt project in `folder`: sources, a staging model, macros. The changes made.
+
+    Files that are there are added to; what was written by hand is kept. `source_table` names the warehouse's table of
+    the rows where the source is files or a query, `source` the dbt source of tables without a schema, `model` the
+    staging model. `check` only tells what would change; `force` replaces what was edited between Inlay's marks, too.
+    Asks no database. Idempotent; each file is written whole or not at all. Raises SpecError, TargetError.
+    """
+    from inlay.project import dbt
+
+    return dbt.write_dbt(
+        declaration, folder, source_table=source_table, source=source, model=model, check=check, force=force
+    )
 
 
 def write_schema(path: str | Path) -> Path:
