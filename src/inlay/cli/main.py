@@ -75,6 +75,7 @@ class Commands(click.Group):
         "batch",
         "export",
         "report",
+        "eval",
         "store",
         "schema",
         "completion",

@@ -90,7 +90,9 @@ def disagreements(
             compared=each.compared,
             agreed=each.agreed,
             pairs=top_pairs((*pair, int(n), total, int(sure)) for pair, (n, total, sure) in each.pairs.items()),
-            predictions=top_values((value, int(n), total, int(sure)) for value, (n, total, sure) in each.values.items()),
+            predictions=top_values(
+                (value, int(n), total, int(sure)) for value, (n, total, sure) in each.values.items()
+            ),
             shadow=shadow,
         )
         for field, each in counted.items()

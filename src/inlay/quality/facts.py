@@ -6,8 +6,9 @@ What stays true: counts are of rows that were looked at, shares are estimates fo
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from inlay.quality.statistics import Calibration, Share
@@ -197,7 +198,7 @@ class Remembered:
     coverage: float | None
     cost_usd: float
     sample: str = ""
-    more: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; keys are stable."""

@@ -137,7 +137,7 @@ def report(
             if comparison.numeric and row.form is not None and row.known.form != NOTHING
         ),
         classes=tuple(classes) if scalar or comparison.several else (),
-        confusion=_pairs(row for row in judged if not row.right),
+        confusion=_pairs(row for row in valued if not row.right),
         predictions=_predictions(valued),
         calibration=calibration(sure),
         thresholds=tuple(_thresholds(judged, len(sure))),
@@ -197,10 +197,10 @@ def _classes(comparison: Comparison, rows: Sequence[Judged], labels: _Labels) ->
 
 
 def _pairs(rows: Iterable[Judged]) -> tuple[Pair, ...]:
-    """(known, predicted) by how often, as they are written."""
+    """(known, predicted) by how often, as they are written; where no value was given is told by reason elsewhere."""
     found: dict[tuple[str, str], list[float | None]] = defaultdict(list)
     for row in rows:
-        found[row.known.text, told(row.given)].append(row.given.confidence)
+        found[row.known.text, shown(row.given.value)].append(row.given.confidence)
     return top_pairs((original, predicted, len(all_), *_sums(all_)) for (original, predicted), all_ in found.items())
 
 
@@ -262,7 +262,7 @@ def _unreachable(comparison: Comparison, judged: Sequence[Judged]) -> dict[str, 
 def _wrong(judged: Sequence[Judged], most: int) -> Iterator[WrongRow]:
     """The wrong rows whose model was surest, which teach most."""
     wrong = [row for row in judged if not row.right]
-    wrong.sort(key=lambda row: (-(row.given.confidence or 0.0), not row.valued))
+    wrong.sort(key=lambda row: (not row.valued, -(row.given.confidence or 0.0)))
     for row in wrong[:most]:
         inputs = {name: cut(text or "", _SHOWN) for name, text in row.known.inputs.items()}
         yield WrongRow(
@@ -270,7 +270,7 @@ def _wrong(judged: Sequence[Judged], most: int) -> Iterator[WrongRow]:
             inputs,
             cut(row.known.text, _SHOWN),
             cut(told(row.given), _SHOWN),
-            row.given.confidence,
+            row.given.confidence if row.valued else None,
         )
 
 

@@ -88,9 +88,7 @@ class Columns:
         """By the published names."""
         names = batch.schema.names
         confidence = batch.column(f"{name}_confidence") if f"{name}_confidence" in names else None
-        return cls(
-            batch.column(name), confidence, batch.column(f"{name}_null_reason"), batch.column(f"{name}_source")
-        )
+        return cls(batch.column(name), confidence, batch.column(f"{name}_null_reason"), batch.column(f"{name}_source"))
 
     def rows(self) -> list[Given]:
         """Each row's value or reason."""

@@ -107,7 +107,9 @@ def take(
         chosen = select_sql(relation, select.model_copy(update={"missing": None}), types)
         absent = [absence_sql(name, select.placeholders, types) for name in columns]
         known = " OR ".join(f"({each}) IS NULL" for each in absent)
-        label = f"CASE WHEN ({absent[0]}) IS NULL THEN {nfc_sql(f'trim({plain_sql(columns[0], types[columns[0]])})')} END"
+        label = (
+            f"CASE WHEN ({absent[0]}) IS NULL THEN {nfc_sql(f'trim({plain_sql(columns[0], types[columns[0]])})')} END"
+        )
         mark = quote_text(f"{seed}:")
         con.execute(
             f"CREATE TEMP TABLE known AS SELECT k, l, md5({mark} || k) AS h FROM "
@@ -228,9 +230,7 @@ def read_rows(
         end = 1 + len(truths)
         while rows := cursor.fetchmany(batch):
             yield [
-                KnownRow(
-                    row[0], dict(zip(truths, row[1:end], strict=True)), dict(zip(inputs, row[end:], strict=True))
-                )
+                KnownRow(row[0], dict(zip(truths, row[1:end], strict=True)), dict(zip(inputs, row[end:], strict=True)))
                 for row in rows
             ]
     except duckdb.Error as error:

@@ -139,7 +139,9 @@ def sign_test(one: int, other: int) -> float:
         return 1.0
     # In logarithms: with thousands of rows the binomials are larger than a float.
     least = min(one, other)
-    logs = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2) for k in range(least + 1)]
+    logs = [
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2) for k in range(least + 1)
+    ]
     return min(1.0, 2 * math.fsum(map(math.exp, logs)))
 
 
