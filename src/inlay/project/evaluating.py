@@ -25,13 +25,12 @@ from inlay.project.running import RunOptions, run_session
 from inlay.project.session import Session
 from inlay.quality.comparing import NOTHING, Comparison, Synonyms
 from inlay.quality.facts import FieldReport, Sample, Target
-from inlay.quality.golden import LINE, Golden, read_golden, read_synonyms
+from inlay.quality.golden import LINE, Golden, GoldenSource, read_golden, read_synonyms
 from inlay.quality.judging import NO_VALUE, Given, Judged, Known, judge, report, shown
 from inlay.quality.predictions import bared, compare_models, costs, predictions
 from inlay.quality.sampling import SampledSource, read_rows, take
-from inlay.spec.model import Enrichment, PassSpec, SelectSpec, SourceSpec
+from inlay.spec.model import Enrichment, PassSpec, SelectSpec
 from inlay.spec.problems import show_text, suggest
-from inlay.tables.frames import FrameSource
 from inlay.tables.records import RecordFile
 from inlay.types import PassRef, Reason
 
@@ -168,9 +167,8 @@ def _of_golden(session: Session, options: EvalOptions) -> _Prepared:
     changes: dict[str, Any] = {"name": enrichment.name + GOLDEN, "select": SelectSpec()}
     source: Source
     if golden.own is not None:
-        spec = SourceSpec(files=(golden.name,), key=(LINE,))
-        source = FrameSource(golden.own, spec)
-        changes |= {"source": spec, "output": bare.output.model_copy(update={"columns": (LINE,)})}
+        source = GoldenSource(golden.own, golden.name)
+        changes |= {"source": source.spec, "output": bare.output.model_copy(update={"columns": (LINE,)})}
     else:
         session.check()
         source = SampledSource(session.source, enrichment.source.key, list(golden.labels))

@@ -18,7 +18,9 @@ from inlay.errors import SpecError
 from inlay.fingerprint import key_text, plain
 from inlay.fingerprint_sql import quote_ident
 from inlay.quality.comparing import Synonyms
+from inlay.spec.model import SourceSpec
 from inlay.spec.problems import show_text, suggest
+from inlay.tables.frames import FrameSource
 from inlay.tables.records import RecordFile
 
 if TYPE_CHECKING:
@@ -47,6 +49,19 @@ class Golden:
     labels: dict[str, dict[str, Label]] = field(default_factory=dict)
     own: pa.Table | None = None
     skipped: int = 0
+
+
+class GoldenSource(FrameSource):
+    """The rows of a golden file, as a source."""
+
+    def __init__(self, table: pa.Table, name: str) -> None:
+        self.spec = SourceSpec(files=(name,), key=(LINE,))
+        super().__init__(table, self.spec)
+
+    @property
+    def title(self) -> str:
+        """The file."""
+        return self.spec.files[0]
 
 
 def read_golden(
