@@ -77,6 +77,7 @@ class Commands(click.Group):
         "export",
         "report",
         "dbt",
+        "eval",
         "store",
         "schema",
         "completion",

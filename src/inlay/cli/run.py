@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from inlay.cli import options
 
 if TYPE_CHECKING:
-    from inlay.cli.progress import Progress
     from inlay.engine.events import Event
     from inlay.planning.plan import Plan
-    from inlay.project.logs import RunLog
     from inlay.project.report import Report
-    from inlay.project.running import Gauges
+    from inlay.project.running import Gauges, RunOptions
     from inlay.spec.model import Enrichment
+
+Ended = TypeVar("Ended")
 
 
 @click.command(context_settings=options.CONTEXT)
@@ -153,14 +154,21 @@ def skip(declaration: str | Enrichment, *, as_json: bool, quiet: bool) -> int:
 def carry_out(order: Order, enrichment: Enrichment) -> int:
     """Run, show it while it goes, sum it up; the exit code. Costs money."""
     from inlay import project
-    from inlay.cli import screen
-    from inlay.cli.progress import Progress
+
+    display = Display(order, enrichment)
+    report = watched(display, lambda choices: project.run(enrichment, choices))
+    tell(lambda: _sum_up(report, order, enrichment, display))
+    return report.exit_code
+
+
+def watched(display: Display, work: Callable[[RunOptions], Ended], verb: str = "run") -> Ended:
+    """Do what a run does with the choices of its order, shown while it goes. `verb` is the command that goes on where
+    this one was interrupted."""
+    from inlay import project
     from inlay.errors import InlayError, Interrupted
-    from inlay.project.logs import RunLog
     from inlay.project.running import RunOptions
 
-    log = RunLog(sys.stderr, enrichment.name) if order.log_format == "json" else None
-    display = _Display(order, enrichment, Progress(quiet=order.quiet or log is not None), log)
+    order, log = display.order, display.log
     choices = RunOptions(
         limit=order.limit,
         refresh=project.refreshing(options.refreshing(order.refresh)),
@@ -178,14 +186,14 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
         wait_for_s=order.wait_for_s,
     )
     try:
-        report = project.run(enrichment, choices)
+        return work(choices)
     except (KeyboardInterrupt, RuntimeError) as error:
         if not (display.watching and options.is_interrupt(error)):
             raise
         display.progress.close(unfinished=True)
         raise Interrupted(
             "stopped at once: what was answered is saved, calls in flight are counted as paid",
-            remedy=f"{options.command_line('run', order.file)} goes on",
+            remedy=f"{options.command_line(verb, order.file)} goes on",
         ) from None
     except InlayError:
         display.progress.close(unfinished=True)
@@ -194,23 +202,30 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
         display.progress.close()
         if log is not None:
             log.close()
-    # The run is over and kept, whoever still reads: its exit code must say how it went.
+
+
+def tell(draw: Callable[[], None]) -> None:
+    """Show how a run went. It is over and kept, whoever still reads: its exit code must say how it went."""
+    from inlay.cli import screen
+
     try:
-        _sum_up(report, order, enrichment, display)
+        draw()
         sys.stdout.flush()
     except BrokenPipeError:
         screen.let_go()
-    return report.exit_code
 
 
-class _Display:
+class Display:
     """What a run says while it is going."""
 
-    def __init__(self, order: Order, enrichment: Enrichment, progress: Progress, log: RunLog | None) -> None:
+    def __init__(self, order: Order, enrichment: Enrichment) -> None:
+        from inlay.cli.progress import Progress
+        from inlay.project.logs import RunLog
+
         self.order = order
         self.enrichment = enrichment
-        self.progress = progress
-        self.log = log
+        self.log = RunLog(sys.stderr, enrichment.name) if order.log_format == "json" else None
+        self.progress = Progress(quiet=order.quiet or self.log is not None)
         self.watching = False
         self._planned = False
 
@@ -287,7 +302,7 @@ def dry(
     out.line("dry run: nothing was sent, nothing was written")
 
 
-def _sum_up(report: Report, order: Order, enrichment: Enrichment, display: _Display) -> None:
+def _sum_up(report: Report, order: Order, enrichment: Enrichment, display: Display) -> None:
     from inlay.cli import draw_report, screen
 
     if not report.skipped and not report.dry_run:

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from inlay.project.corrected import Corrections, Fix
     from inlay.project.dbt import DbtChanges
     from inlay.project.doctor import Diagnosis
+    from inlay.project.evaluation import EvalOptions, EvalPlan, EvalReport
     from inlay.project.explanation import Explanation
     from inlay.project.pricing import ModelPrice
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
+    from inlay.quality.facts import Disagreements, Remembered
     from inlay.reporting.facts import Facts
     from inlay.spec.model import Enrichment
 
@@ -38,10 +40,14 @@ __all__ = [
     "correct",
     "corrections",
     "costs",
+    "disagreements",
     "doctor",
+    "evaluate",
+    "evaluations",
     "explain",
     "export",
     "plan",
+    "plan_evaluation",
     "prices",
     "prune",
     "report_facts",
@@ -357,6 +363,67 @@ def corrections(declaration: Declaration, *, history: bool = False) -> Correctio
 
     with Session(declaration) as session:
         return list_corrections(session, history=history)
+
+
+def evaluate(
+    declaration: Declaration, options: EvalOptions | None = None, *, run: RunOptions | None = None, **named: Any
+) -> EvalReport:
+    """Hold answers against what is known: `shadow=500` rows whose value the source holds, or `golden="labels.csv"`.
+
+    Asks what these rows lack, and judges the answers; they are never published, and stand in no status. Costs money as
+    `run` does, with a budget of its own (see `EvalOptions` and `RunOptions`, all of them also as keyword arguments).
+    Safe to repeat: what is answered is never asked again, here or in the real run. Raises SpecError, PlanError or
+    SourceError before anything is sent; a clean stop is told by `EvalReport.run.stopped`. Works inside a running event
+    loop, as in a notebook.
+    """
+    from inlay.project import evaluating
+    from inlay.project.bars import Shown
+    from inlay.project.control import loop_runs_here
+    from inlay.project.evaluation import EvalOptions
+
+    asked = {name: named.pop(name) for name in EvalOptions.__slots__ if name in named}
+    options = EvalOptions(**asked) if options is None else options
+    chosen = _run_options(run, named)
+    if not loop_runs_here():
+        return evaluating.evaluate(declaration, options, chosen)
+    shown = Shown(None if chosen.watch is None else False)
+
+    def work(control: Any) -> EvalReport:
+        report = evaluating.evaluate(declaration, options, shown.options(chosen, control))
+        shown.report = report.run
+        return report
+
+    return shown.wait(work)
+
+
+def plan_evaluation(
+    declaration: Declaration, options: EvalOptions | None = None, *, mode: str | None = None, **named: Any
+) -> EvalPlan:
+    """What `evaluate` would ask, and at what price. Pays nothing, writes nothing."""
+    from inlay.project import evaluating
+    from inlay.project.evaluation import EvalOptions
+
+    return evaluating.plan_evaluation(declaration, options or EvalOptions(**named), mode=mode)
+
+
+def evaluations(declaration: Declaration) -> list[Remembered]:
+    """The evaluations that were made, newest first: when, of which model, on how many rows, how good. Pays nothing."""
+    from inlay.project import evaluated
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return evaluated.evaluations(session)
+
+
+def disagreements(declaration: Declaration, options: EvalOptions | None = None, **named: Any) -> list[Disagreements]:
+    """Where the answers in the store differ from what the source holds, and which values were given. Pays nothing.
+
+    Of the table as it is now, and of the rows that `evaluate(shadow=…)` has asked.
+    """
+    from inlay.project import evaluated
+    from inlay.project.evaluation import EvalOptions
+
+    return evaluated.find_disagreements(declaration, options or EvalOptions(**named))
 
 
 def write_report(declaration: Declaration, target: str | Path | None = None, *, samples: int = 12) -> Path:
