@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from inlay.project.account import Costs
     from inlay.project.bars import Shown
     from inlay.project.corrected import Corrections, Fix
+    from inlay.project.dbt import DbtChanges
     from inlay.project.doctor import Diagnosis
+    from inlay.project.evaluation import EvalOptions, EvalPlan, EvalReport
     from inlay.project.explanation import Explanation
     from inlay.project.pricing import ModelPrice
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
+    from inlay.quality.facts import Disagreements, Remembered
     from inlay.reporting.facts import Facts
     from inlay.spec.model import Enrichment
 
@@ -37,10 +40,14 @@ __all__ = [
     "correct",
     "corrections",
     "costs",
+    "disagreements",
     "doctor",
+    "evaluate",
+    "evaluations",
     "explain",
     "export",
     "plan",
+    "plan_evaluation",
     "prices",
     "prune",
     "report_facts",
@@ -51,6 +58,7 @@ __all__ = [
     "stats",
     "status",
     "verify",
+    "write_dbt",
     "write_report",
     "write_schema",
 ]
@@ -61,18 +69,20 @@ def plan(
 ) -> Plan:
     """What a run would do, why, and at what price. Pays nothing, writes nothing.
 
-    `limit` caps the rows (None: the declaration's), `refresh=["stale"]` plans the stale cells in as well.
-    `mode` (live, batch, auto) takes the place of the declaration's.
+    `limit` caps the rows (None: INLAY_LIMIT's or the declaration's), `refresh=["stale"]` plans the stale cells in as
+    well. `mode` (live, batch, auto) takes the place of the declaration's.
     """
     from inlay.project.batching import mode_notes
     from inlay.project.rounds import planned, waiting_notes
     from inlay.project.session import Session
+    from inlay.project.switches import capped
 
+    limit, said = capped(limit)
     with Session(declaration) as session:
         refs = session.refs()
         planner = planned(session, refs, session.rules(refs, refreshing(refresh)), limit=limit, mode=mode)
         try:
-            notes = (*session.notes(), *mode_notes(session, planner.plan), *waiting_notes(session))
+            notes = (*said, *session.notes(), *mode_notes(session, planner.plan), *waiting_notes(session))
             return replace(planner.plan, notes=notes)
         finally:
             planner.close()
@@ -83,7 +93,9 @@ def run(declaration: Declaration, options: RunOptions | None = None, **named: An
 
     Costs money (see `RunOptions`: limit, budget_usd, refresh, yes …, also as keyword arguments). Safe to repeat: what
     is answered is never asked again. Raises SpecError or PlanError before anything is sent; once running, a clean stop
-    is told by `Report.stopped`, not raised. Works inside a running event loop, as in a notebook.
+    is told by `Report.stopped`, not raised. With `on_error="warn"` nothing is raised: see `Report.error`. Switches of
+    the environment (INLAY_SKIP, INLAY_LIMIT …: `inlay.project.switches`) fill in what is not said here. Works inside a
+    running event loop, as in a notebook.
     """
     from inlay.project.bars import Shown
     from inlay.project.control import loop_runs_here
@@ -118,11 +130,9 @@ def _run_options(options: RunOptions | None, named: dict[str, Any]) -> RunOption
 
 
 def _run(declaration: Declaration, options: RunOptions, shown: Shown | None = None) -> Report:
-    from inlay.project.running import run_session
-    from inlay.project.session import Session
+    from inlay.project.embedding import embedded
 
-    with Session(declaration, need_keys=True) as session:
-        report = run_session(session, options)
+    report = embedded(declaration, options)
     if shown is not None:
         shown.report = report
     return report
@@ -354,6 +364,67 @@ def corrections(declaration: Declaration, *, history: bool = False) -> Correctio
         return list_corrections(session, history=history)
 
 
+def evaluate(
+    declaration: Declaration, options: EvalOptions | None = None, *, run: RunOptions | None = None, **named: Any
+) -> EvalReport:
+    """Hold answers against what is known: `shadow=500` rows whose value the source holds, or `golden="labels.csv"`.
+
+    Asks what these rows lack, and judges the answers; they are never published, and stand in no status. Costs money as
+    `run` does, with a budget of its own (see `EvalOptions` and `RunOptions`, all of them also as keyword arguments).
+    Safe to repeat: what is answered is never asked again, here or in the real run. Raises SpecError, PlanError or
+    SourceError before anything is sent; a clean stop is told by `EvalReport.run.stopped`. Works inside a running event
+    loop, as in a notebook.
+    """
+    from inlay.project import evaluating
+    from inlay.project.bars import Shown
+    from inlay.project.control import loop_runs_here
+    from inlay.project.evaluation import EvalOptions
+
+    asked = {name: named.pop(name) for name in EvalOptions.__slots__ if name in named}
+    options = EvalOptions(**asked) if options is None else options
+    chosen = _run_options(run, named)
+    if not loop_runs_here():
+        return evaluating.evaluate(declaration, options, chosen)
+    shown = Shown(None if chosen.watch is None else False)
+
+    def work(control: Any) -> EvalReport:
+        report = evaluating.evaluate(declaration, options, shown.options(chosen, control))
+        shown.report = report.run
+        return report
+
+    return shown.wait(work)
+
+
+def plan_evaluation(
+    declaration: Declaration, options: EvalOptions | None = None, *, mode: str | None = None, **named: Any
+) -> EvalPlan:
+    """What `evaluate` would ask, and at what price. Pays nothing, writes nothing."""
+    from inlay.project import evaluating
+    from inlay.project.evaluation import EvalOptions
+
+    return evaluating.plan_evaluation(declaration, options or EvalOptions(**named), mode=mode)
+
+
+def evaluations(declaration: Declaration) -> list[Remembered]:
+    """The evaluations that were made, newest first: when, of which model, on how many rows, how good. Pays nothing."""
+    from inlay.project import evaluated
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return evaluated.evaluations(session)
+
+
+def disagreements(declaration: Declaration, options: EvalOptions | None = None, **named: Any) -> list[Disagreements]:
+    """Where the answers in the store differ from what the source holds, and which values were given. Pays nothing.
+
+    Of the table as it is now, and of the rows that `evaluate(shadow=…)` has asked.
+    """
+    from inlay.project import evaluated
+    from inlay.project.evaluation import EvalOptions
+
+    return evaluated.find_disagreements(declaration, options or EvalOptions(**named))
+
+
 def write_report(declaration: Declaration, target: str | Path | None = None, *, samples: int = 12) -> Path:
     """Write one self-contained web page about the enrichment: coverage, values, confidence, cost, changes, rows.
 
@@ -384,6 +455,30 @@ def report_facts(declaration: Declaration, *, samples: int = 12) -> Facts:
 
     with Session(declaration) as session:
         return page.facts(session, samples=samples)
+
+
+def write_dbt(
+    declaration: Declaration,
+    folder: str | Path,
+    *,
+    source_table: str | None = None,
+    source: str | None = None,
+    model: str | None = None,
+    check: bool = False,
+    force: bool = False,
+) -> DbtChanges:
+    """Write the declaration into the dbt project in `folder`: sources, a staging model, macros. The changes made.
+
+    Files that are there are added to; what was written by hand is kept. `source_table` names the warehouse's table of
+    the rows where the source is files or a query, `source` the dbt source of tables without a schema, `model` the
+    staging model. `check` only tells what would change; `force` replaces what was edited between Inlay's marks, too.
+    Asks no database. Idempotent; each file is written whole or not at all. Raises SpecError, TargetError.
+    """
+    from inlay.project import dbt
+
+    return dbt.write_dbt(
+        declaration, folder, source_table=source_table, source=source, model=model, check=check, force=force
+    )
 
 
 def write_schema(path: str | Path) -> Path:
