@@ -161,13 +161,17 @@ class MySQL:
         before = raw.decoders
         raw.decoders = {}
         cursor = raw.cursor(pymysql.cursors.SSCursor)
+        unread = False
         try:
             cursor.execute(sql, None if params is None else tuple(params))
+            unread = True
             while rows := cursor.fetchmany(size):
                 yield rows if isinstance(rows, list) else list(rows)
+            unread = False
         finally:
             raw.decoders = before
-            # Closing reads the rest of the answer: a connection that is left in the middle of one is of no use.
+            if unread:
+                _hang_up(raw)
             cursor.close()
 
     def described(self, con: Connection, query: str) -> list[Column]:
@@ -351,6 +355,14 @@ def _tls(options: Mapping[str, str]) -> dict[str, Any]:
     if not named and asked in ("1", "true", "required", "require"):
         named["ssl"] = {"verify_mode": "none"}  # an empty dict would mean: where the server offers it
     return named
+
+
+def _hang_up(raw: Any) -> None:
+    """End a connection in the middle of an answer. The driver would read the rest of it first, however much it is."""
+    result, raw._result = raw._result, None
+    if result is not None:
+        result.unbuffered_active = False
+    raw._force_close()
 
 
 def _characters(name: str) -> int:
