@@ -12,6 +12,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
+
 from inlay.contracts import Source
 from inlay.databases.address import Address
 from inlay.databases.connection import Database, dialect_of
@@ -28,6 +30,7 @@ from inlay.publish.target import Target
 from inlay.publish.wide import WideTable
 from inlay.spec.columns import table_columns
 from inlay.spec.problems import Problems
+from inlay.tables.choosing import ChoosingSource, published_columns
 from inlay.tables.keyed import KeyedRows
 from inlay.tables.sql import connect
 from inlay.types import PassRef
@@ -174,11 +177,21 @@ def opened(session: Session, refs: Sequence[PassRef], *, all_rows: bool = True) 
 def published_source(session: Session, refs: Sequence[PassRef]) -> Source:
     """The rows of the source that have something to publish; none without passes."""
     keys = list(_stored_keys(session, refs)) if refs else []
-    narrow: Callable[..., Source] | None = getattr(session.source, "of_keys", None)
-    if narrow is not None:
-        wanted = list(dict.fromkeys(key for part in keys for key in part.to_pylist()))
-        return narrow(wanted)
-    return KeyedRows(session.source, session.enrichment.source.key, keys)
+    source = session.source
+    if not isinstance(source, ChoosingSource):
+        return KeyedRows(source, session.enrichment.source.key, keys)
+    wanted = list(dict.fromkeys(key for part in keys for key in part.to_pylist()))
+    return source.of_keys(wanted, _read_columns(session, refs))
+
+
+def _read_columns(session: Session, refs: Sequence[PassRef]) -> list[str]:
+    """The columns that publishing reads: also those that only an earlier recipe did, whose answers may be in force."""
+    columns, store = session.source.columns(), session.store()
+    read = set(published_columns(session.enrichment, columns))
+    for ref in refs:
+        if ref.pass_id != UNKNOWN:
+            read.update(name for text in store.recipes(ref.pass_id).values() for name in orjson.loads(text)["inputs"])
+    return [name for name in columns if name in read]
 
 
 def _stored_keys(session: Session, refs: Sequence[PassRef]) -> Iterator[pa.Array]:
