@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inlay.databases import dialect
@@ -315,11 +315,11 @@ class MySQL:
         """See `Dialect.update_rows`."""
         con.executemany(dialect.update(table, columns, key), rows)
 
-    def value(self, value: Any) -> Any:
-        """See `Dialect.value``: moments as UTC without a zone."""
-        if isinstance(value, dt.datetime) and value.tzinfo is not None:
-            return value.astimezone(dt.UTC).replace(tzinfo=None)
-        return value
+    def sender(self, kind: pa.DataType) -> Callable[[Any], Any] | None:
+        """See `Dialect.sender`."""
+        import pyarrow as pa
+
+        return _moment if pa.types.is_timestamp(kind) else None
 
     def lock(self, con: Connection, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`. A server-wide name of at most 64 characters."""
@@ -330,6 +330,11 @@ class MySQL:
                 return True
             if time.monotonic() >= deadline:
                 return False
+
+
+def _moment(value: dt.datetime) -> str:
+    """A moment of UTC, with or without its zone, as DATETIME reads it."""
+    return value.isoformat(" ", "microseconds")[:26]
 
 
 def _characters(name: str) -> int:

@@ -22,6 +22,7 @@ from inlay.databases.connection import Connection
 from inlay.fingerprint import key_parts
 from inlay.payload import decode_fields
 from inlay.publish.shape import Shape, TargetColumn, history_columns, is_text
+from inlay.publish.tables import Sent
 from inlay.publish.target import Target
 from inlay.types import CellEvent, StoredAnswer
 
@@ -68,10 +69,12 @@ class History:
 
     def _append(self, con: Connection, rows: list[tuple[Any, ...]]) -> None:
         """Add lines; those that are there already stay as they are."""
-        quote, value = con.dialect.quote, con.dialect.value
-        sent = [tuple(map(value, row)) for row in rows]
+        quote = con.dialect.quote
+        sent = Sent(con.dialect, self.shape.columns)
         columns, key = [quote(name) for name in self.shape.names], [quote(name) for name in self.shape.key]
-        con.dialect.upsert_rows(con, self.shape.sql(con), columns, key, (), sent, self.shape.schema)
+        con.dialect.upsert_rows(
+            con, self.shape.sql(con), columns, key, (), [sent(row) for row in rows], self.shape.schema
+        )
 
     def _widen(self, target: Target, limits: dict[int, int], rows: Sequence[tuple[Any, ...]]) -> None:
         for place, longest in list(limits.items()):

@@ -20,6 +20,7 @@ import orjson
 import pyarrow as pa
 
 from inlay.databases.connection import Connection
+from inlay.databases.dialect import Dialect
 from inlay.faultpoints import reach
 from inlay.publish import shape
 from inlay.publish.shape import CONTENT_HASH, CREATED, UPDATED, Shape, TargetColumn
@@ -206,6 +207,23 @@ def _plain(value: Any) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
+class Sent:
+    """Rows as a driver takes them: only what needs it is changed."""
+
+    def __init__(self, dialect: Dialect, columns: Sequence[TargetColumn]) -> None:
+        found = (dialect.sender(shape.TEXT if shape.is_text(column.kind) else column.kind) for column in columns)
+        self._senders = {place: sender for place, sender in enumerate(found) if sender is not None}
+
+    def __call__(self, row: Sequence[Any], first: int = 0) -> tuple[Any, ...]:
+        """Values of consecutive columns, from the place `first` on."""
+        out = list(row)
+        for place, sender in self._senders.items():
+            at = place - first
+            if 0 <= at < len(out) and out[at] is not None:
+                out[at] = sender(out[at])
+        return tuple(out)
+
+
 class Upserter:
     """Writes rows that differ from what the table holds; `write` may be called from another thread than the rest."""
 
@@ -217,6 +235,7 @@ class Upserter:
         self._clock = clock
         self._content = shape.names[:-3]
         self._limits = target.do(shape.limits)
+        self._sent = Sent(target.database.dialect, shape.columns)
 
     def write(self, rows: list[tuple[Any, ...]]) -> Counts:
         """Upsert a batch in one transaction. Safe to do again. Raises TargetError."""
@@ -225,15 +244,14 @@ class Upserter:
         hashes = hashed(rows, self._content)
         self._widen(rows)
         width = len(self._shape.key)
-        value = self._target.database.dialect.value
-        keys = [tuple(value(part) for part in row[:width]) for row in rows]
+        keys = [self._sent(row[:width]) for row in rows]
 
         def work(con: Connection) -> Counts:
             found = [] if self._fresh else known_hashes(con, self._shape, keys, CONTENT_HASH)
             there = set(found)
-            now = self._clock()
+            [now] = self._sent((self._clock(),), first=len(self._shape.columns) - 1)
             wanted = [
-                tuple(map(value, (*row, digest, now, now)))
+                (*self._sent(row), digest, now, now)
                 for row, digest in zip(rows, hashes, strict=True)
                 if digest not in there
             ]
