@@ -313,7 +313,15 @@ class MySQL:
         schema: pa.Schema,
     ) -> None:
         """See `Dialect.update_rows`."""
-        con.executemany(dialect.update(table, columns, key), rows)
+        import pyarrow as pa
+
+        # A collation may take other texts for the same: the key's index finds the row, its bytes decide.
+        width = len(columns)
+        texts = [at for at, kind in enumerate(schema.types) if at >= width and pa.types.is_string(kind)]
+        exact = "".join(f" AND CONVERT({key[at - width]} USING utf8mb4) COLLATE utf8mb4_bin = ?" for at in texts)
+        if exact:
+            rows = [(*row, *(row[at] for at in texts)) for row in rows]
+        con.executemany(dialect.update(table, columns, key) + exact, rows)
 
     def sender(self, kind: pa.DataType) -> Callable[[Any], Any] | None:
         """See `Dialect.sender`."""

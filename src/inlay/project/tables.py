@@ -24,6 +24,7 @@ from inlay.faultpoints import reach
 from inlay.project.places import address_of
 from inlay.project.session import UNKNOWN, Session
 from inlay.publish.history import History
+from inlay.publish.inplace import ColumnRows, Updater
 from inlay.publish.shape import Shape
 from inlay.publish.tables import Counts, Rows, Upserter, publish_rows
 from inlay.publish.target import Target
@@ -164,10 +165,11 @@ def opened(session: Session, refs: Sequence[PassRef], *, all_rows: bool = True) 
             if output.inputs
             else (),
         )
-        rows = Rows(enrichment, session.passes, wide)
+        inside = output.mode == "column"
+        rows = (ColumnRows if inside else Rows)(enrichment, session.passes, wide)
         shape = rows.shape(parts, output.table)
         history = None
-        if output.history:
+        if output.history and not inside:
             beside = (*parts[:-1], f"{parts[-1]}{HISTORY}")
             keys = [column for column in shape.columns if column.name in shape.key]
             history = History(enrichment.name, beside, f"{output.table}{HISTORY}", keys)
@@ -232,10 +234,14 @@ def _prepare(table: Opened) -> bool:
 def publish_table(session: Session, refs: Sequence[PassRef], *, clock: Callable[[], dt.datetime] = now) -> Counts:
     """Write what differs. Idempotent; each batch of rows is a transaction. Raises TargetError."""
     with opened(session, refs) as table:
-        fresh = _prepare(table) or table.target.is_empty(table.shape)
-        upserter = Upserter(table.target, table.shape, fresh=fresh, clock=clock)
+        made = _prepare(table)
+        if table.shape.inside:
+            write = Updater(table.target, table.shape).write
+        else:
+            fresh = made or table.target.is_empty(table.shape)
+            write = Upserter(table.target, table.shape, fresh=fresh, clock=clock).write
         reach("publish.before_write")
-        counts = publish_rows(table.wide.blocks(), table.rows, upserter.write)
+        counts = publish_rows(table.wide.blocks(), table.rows, write)
         reach("publish.after_write")
         if table.history is not None:
             passes: Mapping[str, int] = {
