@@ -105,11 +105,15 @@ class BatchMoved:
 
 @dataclass(frozen=True, slots=True)
 class TablePublished:
-    """The table is at its place, whole."""
+    """The table is at its place, whole. `path` is a file's, or the table's name in its database; there, `new`,
+    `changed` and `unchanged` say what became of its rows (None for files)."""
 
     name: ClassVar[str] = "table_published"
     path: str
     rows: int
+    new: int | None = None
+    changed: int | None = None
+    unchanged: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from inlay.spec.model import Enrichment
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from inlay.project.publishing import Published
+
 DONE, SOME_FAILED, WRONG, STOPPED, UNEXPECTED = 0, 1, 2, 3, 70
 
 
@@ -52,9 +54,10 @@ def exit_code_of(error: Exception) -> int:
 class Report:
     """How a run ended. `summary` is `Tally.summary()`; `stopped` is the reason of an early, resumable end.
 
-    `skipped` says why nothing was done (empty: it was), `dry_run` that it was planned alone; `error` is what the run
-    ended in, where it was to raise nothing. `declaration` is what was run, as resolved; `table` is the answered table
-    where the run was over a frame.
+    `published` is the file or the table that was written, and `publication` what became of its rows. `skipped` says
+    why nothing was done (empty: it was), `dry_run` that it was planned alone; `error` is what the run ended in, where
+    it was to raise nothing. `declaration` is what was run, as resolved; `table` is the answered table where the run was
+    over a frame.
     """
 
     enrichment: str
@@ -65,6 +68,7 @@ class Report:
     stopped: RunStopped | None = None
     published: str | None = None
     published_rows: int = 0
+    publication: Published | None = None
     notes: tuple[str, ...] = ()
     skipped: str = ""
     dry_run: bool = False
@@ -166,6 +170,9 @@ class Report:
             "seconds": round(self.seconds, 3),
             "published": self.published,
             "published_rows": self.published_rows,
+            "published_new": None if self.publication is None else self.publication.new,
+            "published_changed": None if self.publication is None else self.publication.changed,
+            "published_unchanged": None if self.publication is None else self.publication.unchanged,
             **self.summary,
             "estimate": {
                 "cost_usd": self.plan.cost_usd,

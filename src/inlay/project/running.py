@@ -29,11 +29,10 @@ from inlay.project.altered import InputChange, Teller
 from inlay.project.batching import fillings
 from inlay.project.control import Control
 from inlay.project.probes import learning
-from inlay.project.publishing import publish
+from inlay.project.publishing import look, prepare, publish_declared
 from inlay.project.report import Report
 from inlay.project.session import Session
 from inlay.providers.price_table import PROVIDERS as PRICED_PROVIDERS
-from inlay.publish.write import check_target
 from inlay.spec.model import Enrichment
 from inlay.types import NANO, Budget, Reason, RunRecord, usd
 
@@ -109,8 +108,8 @@ def run_session(session: Session, options: RunOptions) -> Report:
     tell = options.listener or (lambda event: None)
     budget = _budget(session.enrichment, options.budget_usd)
     session.check()
-    if options.publish and session.enrichment.output.files is not None:
-        check_target(session.target(session.enrichment.output.files))
+    if options.publish:
+        look(session)
     refs = session.register()
     store = session.store(write=True)
     runner = new_runner()
@@ -120,6 +119,8 @@ def run_session(session: Session, options: RunOptions) -> Report:
     try:
         plan = planner.plan
         _may_spend(session, plan, budget, options)
+        if options.publish:
+            prepare(session)
         tell(_planned(plan, budget))
         record = store.begin_run(session.enrichment.name, runner=runner, fresh_budget=options.fresh_budget)
         tell(RunStarted(record.run_id))
@@ -150,11 +151,10 @@ def run_session(session: Session, options: RunOptions) -> Report:
         )
     finally:
         planner.close()
-    if options.publish and session.enrichment.output.files is not None:
-        path = session.target(session.enrichment.output.files)
-        rows = publish(session, refs, path)
-        report = replace(report, published=str(path), published_rows=rows)
-        tell(TablePublished(str(path), rows))
+    done = publish_declared(session, refs) if options.publish else None
+    if done is not None:
+        report = replace(report, published=done.place, published_rows=done.rows, publication=done)
+        tell(TablePublished(done.place, done.rows, done.new, done.changed, done.unchanged))
     if teller.wanted:
         report = replace(report, notes=(*report.notes, *teller.tell()))
         store.end_run(record.run_id, outcome=outcome, summary={**summary, **teller.facts()})

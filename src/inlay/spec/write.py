@@ -108,6 +108,7 @@ def _document(enrichment: Enrichment) -> dict[str, Any]:
 
 def _pass(data: dict[str, Any], spec: PassSpec, models: Mapping[str, ModelSpec]) -> dict[str, Any]:
     data.pop("upstream", None)
+    data.pop("lead", None)
     if data.pop("named", None):
         _unsay(data, models[spec.named].model_dump(exclude_defaults=True))
     if spec.named:
