@@ -76,6 +76,7 @@ class Commands(click.Group):
         "export",
         "report",
         "store",
+        "forget",
         "schema",
         "completion",
     )
