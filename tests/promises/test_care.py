@@ -1,5 +1,5 @@
-"""The care of the store: answers taken over, unsure ones asked again, orphans, people who want to be forgotten, and what
-it all saves; judged by the simulator's ledger, the store's own bytes and the published table."""
+"""The care of the store: answers taken over, unsure ones asked again, orphans, people who want to be forgotten, and
+what it all saves; judged by the simulator's ledger, the store's own bytes and the published table."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_a_person_is_forgotten(published: Scene, database_url: str, sim: Simulat
     store = published.folder / ".inlay"
     assert not any(b"Beeblebrox" in path.read_bytes() for path in store.iterdir() if path.is_file())
     assert "k00002" not in held(database_url, "answers") + held(database_url, "answers_history")
-    assert project.corrections(published.file).lines == []
+    assert project.corrections(published.file).corrections == []
     assert published.calls_of() == 0
     again = project.forget(published.file, ["k00002", "k00003"])
     assert again.deleted["cells"] == 1
@@ -189,7 +189,9 @@ def test_the_hit_rate_counts_present_inputs_alone(moods: Scene, sim: Simulator) 
     rows = texts(12)
     rows[0]["text"] = rows[1]["text"] = "changed"
     moods.rows(rows)
-    (rate,) = project.status(moods.file, targets=True).targets or ()
+    rates = project.status(moods.file, targets=True).targets
+    assert rates is not None
+    (rate,) = rates
     assert (rate.targets, rate.hits, rate.percent) == (12, 8, 66.67)
     state = project.status(moods.file)
     assert state.targets is None

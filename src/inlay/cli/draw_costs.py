@@ -64,13 +64,8 @@ def draw_comparison(out: screen.Page, found: Comparison) -> None:
         )
         if calls is not None and other is not None
     ]
-    out.table(
-        sheet(
-            ["with the store", "calls", "US dollars", "without: calls", "without: US dollars"],
-            rows,
-            text=["with the store"],
-        )
-    )
+    columns = ["with the store", "calls", "US dollars", "without: calls", "without: US dollars"]
+    out.table(sheet(columns, rows, text=columns[:1]))
     runs = words.counted(found.runs, "run")
     share = "" if found.saved_percent is None else f", {found.saved_percent:.1f}% of it"
     out.line(f"{runs} so far; not paid, since answers were kept: {words.dollars(found.saved_usd)}{share}")
@@ -79,9 +74,7 @@ def draw_comparison(out: screen.Page, found: Comparison) -> None:
     else:
         out.line(f"a month is 30 days and a year 365, of a run every {words.duration(found.every_days * 86_400)}")
     if found.unknown:
-        out.line(
-            f"not reckoned: {words.counted(found.unknown, 'older run')}, which did not note how many targets it had"
-        )
+        out.line(f"not reckoned: {words.counted(found.unknown, 'older run')} whose targets were not noted")
 
 
 def _figures(line: CostLine, said: Sequence[int]) -> list[str]:
