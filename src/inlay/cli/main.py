@@ -79,6 +79,7 @@ class Commands(click.Group):
         "dbt",
         "eval",
         "store",
+        "forget",
         "schema",
         "completion",
     )
