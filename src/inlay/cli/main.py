@@ -62,6 +62,7 @@ class Commands(click.Group):
         "enrich",
         "init",
         "doctor",
+        "load",
         "plan",
         "run",
         "show",
