@@ -35,6 +35,7 @@ def test_the_commands_are_listed_in_the_order_of_use() -> None:
         "inlay enrich",
         "inlay init",
         "inlay doctor",
+        "inlay load",
         "inlay plan",
         "inlay run",
         "inlay show",

@@ -63,6 +63,7 @@ class Commands(click.Group):
         "enrich",
         "init",
         "doctor",
+        "load",
         "plan",
         "run",
         "show",

@@ -6,7 +6,7 @@ Heavy rooms are imported when a verb needs them, so that `inlay --help` stays fa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from inlay.types import usd
 
 if TYPE_CHECKING:
     from inlay.batches import Batch
+    from inlay.dumps.loading import LoadReport, Moment
     from inlay.planning.plan import Plan
     from inlay.project.account import Costs
     from inlay.project.bars import Shown
@@ -55,6 +56,8 @@ __all__ = [
     "explain",
     "export",
     "forget",
+    "load_dump",
+    "look_at_dump",
     "orphans",
     "plan",
     "plan_evaluation",
@@ -160,6 +163,55 @@ def refreshing(names: Sequence[str]) -> frozenset[Any]:
     if unknown:
         raise SpecError(f"cannot refresh {', '.join(unknown)}", key="refresh", remedy="the only choice is: stale")
     return frozenset({Reason.STALE} if names else ())
+
+
+def load_dump(
+    declaration: Declaration | None = None,
+    *,
+    dump: str | None = None,
+    into: str | None = None,
+    tables: Sequence[str] = (),
+    protect: Sequence[str] = (),
+    date: str | None = None,
+    allow_incomplete: bool = False,
+    dry_run: bool = False,
+    watch: Callable[[Moment], None] | None = None,
+) -> LoadReport:
+    """Bring a dump of mysqldump's into a database: all of its tables, or none. Pays nothing. Idempotent.
+
+    The declaration's `load` says what and where to; `dump`, `into` (a URL, or `${VAR}`), `tables` and `date` (today,
+    latest, or a day like 2026-02-11) take its place, and do without one. Tables of a protected name, those that the
+    declaration publishes, and Inlay's own are left as they are. `dry_run` changes nothing; `watch` hears how far it is.
+    Raises SpecError, SourceError for the dump (with its line), TargetError for the database; either way its tables
+    are as they were.
+    """
+    from inlay.project.dumps import load_one
+
+    return load_one(
+        declaration,
+        dump=dump,
+        into=into,
+        tables=tables,
+        protect=protect,
+        date=date,
+        allow_incomplete=allow_incomplete,
+        dry_run=dry_run,
+        watch=watch,
+    )
+
+
+def look_at_dump(
+    declaration: Declaration | None = None,
+    *,
+    dump: str | None = None,
+    tables: Sequence[str] = (),
+    date: str | None = None,
+    watch: Callable[[Moment], None] | None = None,
+) -> LoadReport:
+    """The tables of a dump, with their rows and bytes. Reads all of it; asks no database; pays nothing."""
+    from inlay.project.dumps import load_one
+
+    return load_one(declaration, dump=dump, tables=tables, date=date, list_only=True, watch=watch)
 
 
 def batches(declaration: Declaration, *, closed: bool = False) -> list[Batch]:
