@@ -150,7 +150,7 @@ def test_the_silver_rule(
     assert project.write(file).model == "stg_tenants"
     assert project.write(file).files == ()
 
-    project.dbt(["build"])  # nothing was published yet
+    project.dbt("build")  # nothing was published yet
     own = {key: nationality for key, _, nationality in TENANTS}
     kept = {7, 8, 16, 18}
     assert project.model("stg_tenants", "id, original_nationality, nationality, nationality_source") == [
@@ -158,7 +158,7 @@ def test_the_silver_rule(
     ]
 
     project.sql(*_publish(project))
-    (result,) = project.dbt(["build"])
+    result = project.dbt("build")
     tests = {name: status for name, (status, _) in result["nodes"].items() if name != "stg_tenants"}
     assert set(tests.values()) == {"pass"}
     assert len(tests) == 13
