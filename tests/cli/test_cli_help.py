@@ -50,6 +50,7 @@ def test_the_commands_are_listed_in_the_order_of_use() -> None:
         "inlay batch cancel",
         "inlay export",
         "inlay report",
+        "inlay dbt",
         "inlay store",
         "inlay store stats",
         "inlay store verify",
