@@ -52,6 +52,7 @@ def test_the_commands_are_listed_in_the_order_of_use() -> None:
         "inlay export",
         "inlay report",
         "inlay eval",
+        "inlay dbt",
         "inlay store",
         "inlay store stats",
         "inlay store verify",

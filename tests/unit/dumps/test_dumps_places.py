@@ -114,7 +114,12 @@ def s3() -> Iterator[str]:
 def test_dumps_in_s3(s3: str, monkeypatch: pytest.MonkeyPatch, write: Callable[..., Path], tmp_path: Path) -> None:
     import boto3
 
-    for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "ENDPOINT_URL": s3, "REGION": "eu-west-1"}.items():
+    for name, value in {
+        "ACCESS_KEY_ID": "a",
+        "SECRET_ACCESS_KEY": "b",
+        "ENDPOINT_URL": s3,
+        "REGION": "eu-west-1",
+    }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     client = boto3.client("s3", region_name="us-east-1")
     client.create_bucket(Bucket="dumps")

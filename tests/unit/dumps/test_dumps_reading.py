@@ -60,7 +60,19 @@ def test_a_delimiter_that_begins_a_string_or_comment_is_refused() -> None:
 @given(st.integers(1, 40), st.integers(0, 10_000))
 def test_pieces_may_end_anywhere(size: int, seed: int) -> None:
     drawn = random.Random(seed)  # noqa: S311 (a test)
-    bits = ["'it''s'", "'\\\\'", "'a\\'b'", "NULL", "-1.5e-3", "0xAF", "_binary 'x\\0;'", "';),('", "'日本 😀'", "'/*'", "'--'"]
+    bits = [
+        "'it''s'",
+        "'\\\\'",
+        "'a\\'b'",
+        "NULL",
+        "-1.5e-3",
+        "0xAF",
+        "_binary 'x\\0;'",
+        "';),('",
+        "'日本 😀'",
+        "'/*'",
+        "'--'",
+    ]
     given = [[drawn.choice(bits) for _ in range(3)] for _ in range(drawn.randrange(1, 9))]
     text = ",\n".join(f"({', '.join(row)})" for row in given)
     data = f"-- c\nINSERT INTO `a b` (`x`, y,`z``q`) VALUES\n{text} ;\n/*!40000 UNLOCK TABLES */;\n".encode()
@@ -109,8 +121,16 @@ def test_executable_comments_within_each_other_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "inside"),
-    [("INSERT INTO t VALUES (1),(2,'a", "a row of t"), ("CREATE TABLE t (a int", "a statement"), ("/*!4 USE", "a comment")]
-    + [("SET @a = 'x", "a string"), ("INSERT INTO t VALUES (1)", "a statement"), ("INSERT INTO t VALUES (1),", "a row of t")],
+    [
+        ("INSERT INTO t VALUES (1),(2,'a", "a row of t"),
+        ("CREATE TABLE t (a int", "a statement"),
+        ("/*!4 USE", "a comment"),
+    ]
+    + [
+        ("SET @a = 'x", "a string"),
+        ("INSERT INTO t VALUES (1)", "a statement"),
+        ("INSERT INTO t VALUES (1),", "a row of t"),
+    ],
 )
 def test_a_dump_that_is_cut_off_says_where(text: str, inside: str) -> None:
     _, reader = read(text.encode())
