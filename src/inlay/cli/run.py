@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,21 @@ Ended = TypeVar("Ended")
     help="Count the budget from zero. Otherwise a run after one that stopped early has only what that one left.",
 )
 @options.mode
+@click.option(
+    "--if-running",
+    type=click.Choice(["join", "wait", "exit"]),
+    help="While another run of this enrichment is going: share its work, wait for its end and then begin, or exit "
+    "with code 0.  [default: INLAY_IF_RUNNING, else join]",
+)
+@click.option(
+    "--wait-for",
+    "wait_days",
+    type=options.Days(),
+    default="10m",
+    show_default=True,
+    metavar="TIME",
+    help="How long --if-running wait waits: 90s, 10m, 2h.",
+)
 @click.option("--no-wait", is_flag=True, help="Return once the batches are ordered; any later run collects them.")
 @click.option("--yes", is_flag=True, help="Do not ask, even when it may cost more than 1 US dollar without a budget.")
 @click.option("--dry-run", is_flag=True, help="Show the plan; send nothing, write nothing.")
@@ -48,6 +64,8 @@ def run(
     budget: float | None,
     fresh_budget: bool,
     mode: str | None,
+    if_running: str | None,
+    wait_days: float,
     no_wait: bool,
     yes: bool,
     dry_run: bool,
@@ -71,8 +89,14 @@ def run(
       inlay run --mode batch --no-wait
       inlay run --json --quiet | jq .cost_usd
       inlay run --yes --log-format json 2>> inlay.log
+      inlay run --yes --if-running wait --wait-for 30m
     """
-    if dry_run:
+    from inlay.project.switches import Switches
+
+    switched = Switches.of(os.environ)
+    if switched.skip:
+        ctx.exit(skip(declaration, as_json=as_json, quiet=quiet))
+    if dry_run or switched.dry_run:
         dry(declaration, declaration, limit, refresh, mode, as_json=as_json)
         return
     order = Order(
@@ -88,6 +112,8 @@ def run(
         log_format,
         mode,
         not no_wait,
+        if_running,
+        wait_days * 86_400,
     )
     ctx.exit(carry_out(order, options.load(declaration)))
 
@@ -108,6 +134,21 @@ class Order:
     log_format: str = "text"
     mode: str | None = None
     wait: bool = True
+    if_running: str | None = None
+    wait_for_s: float = 600.0
+
+
+def skip(declaration: str | Enrichment, *, as_json: bool, quiet: bool) -> int:
+    """Do nothing, since INLAY_SKIP is set, and say so; the exit code."""
+    from inlay import project
+    from inlay.cli import draw_report, screen
+
+    report = project.run(declaration)
+    if as_json:
+        screen.print_json(report.to_json())
+    elif not quiet:
+        draw_report.draw_briefly(screen.Page(), report)
+    return report.exit_code
 
 
 def carry_out(order: Order, enrichment: Enrichment) -> int:
@@ -141,6 +182,8 @@ def watched(display: Display, work: Callable[[RunOptions], Ended], verb: str = "
         publish=order.publish,
         mode=order.mode,
         wait=order.wait,
+        if_running=order.if_running,
+        wait_for_s=order.wait_for_s,
     )
     try:
         return work(choices)
@@ -214,7 +257,7 @@ class Display:
     def listen(self, event: Event) -> None:
         """Rare news from the engine."""
         from inlay.cli import words
-        from inlay.engine.events import BatchMoved, BudgetWarning, Stopping
+        from inlay.engine.events import BatchMoved, BudgetWarning, RunWaiting, Stopping
 
         if self.log is not None:
             self.log.listen(event)
@@ -224,6 +267,9 @@ class Display:
                 self.progress.say(f"finishing {calls} in flight, saving…; press Ctrl-C again to stop now")
             else:
                 self.progress.say(f"stopping ({event.kind}): finishing {calls} in flight, saving…")
+        elif isinstance(event, RunWaiting):
+            longest = words.duration(event.longest_s)
+            self.progress.say(f"{words.escaped(event.who)} is going; waiting for its end, at most {longest}")
         elif isinstance(event, BatchMoved):
             from inlay.cli.draw_batches import moved_line
 
@@ -259,7 +305,8 @@ def dry(
 def _sum_up(report: Report, order: Order, enrichment: Enrichment, display: Display) -> None:
     from inlay.cli import draw_report, screen
 
-    display.show_plan(report.plan)
+    if not report.skipped and not report.dry_run:
+        display.show_plan(report.plan)
     if order.as_json:
         screen.print_json(report.to_json())
     elif not order.quiet:

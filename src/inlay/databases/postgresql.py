@@ -165,6 +165,14 @@ class PostgreSQL:
             out.append(Column(name, kind, full, nullable))
         return out
 
+    def tables(self, con: Connection) -> list[str]:
+        """See `Dialect.tables`."""
+        rows = con.execute(
+            "SELECT table_schema, table_name, table_schema = current_schema() FROM information_schema.tables "
+            "WHERE table_schema NOT IN ('information_schema', 'pg_catalog')"
+        ).fetchall()
+        return [name for schema, table, own in rows for name in (f"{schema}.{table}", *((table,) if own else ()))]
+
     def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
         """See `Dialect.primary_key`."""
         found = con.execute("SELECT to_regclass(?)::oid::bigint", (dialect.quoted_table(self, table),)).fetchone()
@@ -181,7 +189,7 @@ class PostgreSQL:
         nullable = {column.name for column in self.table_columns(con, table) if column.nullable}
         return first_key(rows, nullable)
 
-    def column_type(self, kind: pa.DataType, *, key: bool = False) -> str:
+    def column_type(self, kind: pa.DataType, *, key: bool = False, longest: int = 0) -> str:
         """See `Dialect.column_type`."""
         import pyarrow as pa
 
@@ -198,9 +206,51 @@ class PostgreSQL:
             },
         )
 
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
+    def create_table(
+        self, table: str, columns: Sequence[tuple[str, str]], key: Sequence[str], index: tuple[str, str] | None
+    ) -> list[str]:
+        """See `Dialect.create_table`."""
+        made = [dialect.created(table, columns, key)]
+        return made if index is None else [*made, f"CREATE INDEX {index[0]} ON {table} ({index[1]})"]
+
+    def retype(self, table: str, column: str, kind: str) -> str:
+        """See `Dialect.retype`."""
+        return f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {kind}"
+
+    def upsert(
+        self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str], *, rows: int = 1
+    ) -> str:
         """See `Dialect.upsert`."""
-        return dialect.on_conflict(table, columns, key, update)
+        return dialect.on_conflict(table, columns, key, update, rows)
+
+    def upsert_rows(
+        self,
+        con: Connection,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        update: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        schema: pa.Schema,
+    ) -> None:
+        """See `Dialect.upsert_rows`."""
+        dialect.in_statements(con, lambda n: self.upsert(table, columns, key, update, rows=n), rows)
+
+    def update_rows(
+        self,
+        con: Connection,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        schema: pa.Schema,
+    ) -> None:
+        """See `Dialect.update_rows`."""
+        con.executemany(dialect.update(table, columns, key), rows)
+
+    def value(self, value: Any) -> Any:
+        """See `Dialect.value``: PostgreSQL has no NUL character in text, so U+FFFD stands in for it."""
+        return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
 
     def lock(self, con: Connection, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`."""

@@ -6,6 +6,8 @@ with, whatever its column says, so `described` can only tell what the columns we
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -109,6 +111,11 @@ class SQLite:
             rows = con.raw.execute(f"PRAGMA {schema}table_xinfo({self.quote(table[-1])})").fetchall()
         return [Column(row[1], read_as(row[2]), row[2], not row[3]) for row in rows if row[6] != 1]
 
+    def tables(self, con: Connection) -> list[str]:
+        """See `Dialect.tables`."""
+        rows = con.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')").fetchall()
+        return [row[0] for row in rows]
+
     def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
         """See `Dialect.primary_key`. An INTEGER PRIMARY KEY is never null; any other one may be, in SQLite."""
         schema = f"{self.quote(table[-2])}." if len(table) > 1 else ""
@@ -118,7 +125,7 @@ class SQLite:
         rowid = len(key) == 1 and key[0][2].upper() == "INTEGER"
         return tuple(row[1] for row in key) if rowid or all(row[3] for row in key) else ()
 
-    def column_type(self, kind: pa.DataType, *, key: bool = False) -> str:
+    def column_type(self, kind: pa.DataType, *, key: bool = False, longest: int = 0) -> str:
         """See `Dialect.column_type`."""
         import pyarrow as pa
 
@@ -128,9 +135,56 @@ class SQLite:
             kind, {"double": "REAL", "bytes": "BLOB", "bool": "BOOLEAN", "text": "TEXT", "unsigned": "INTEGER"}
         )
 
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
+    def create_table(
+        self, table: str, columns: Sequence[tuple[str, str]], key: Sequence[str], index: tuple[str, str] | None
+    ) -> list[str]:
+        """See `Dialect.create_table`."""
+        made = [dialect.created(table, columns, key)]
+        return made if index is None else [*made, f"CREATE INDEX {index[0]} ON {table} ({index[1]})"]
+
+    def retype(self, table: str, column: str, kind: str) -> str:
+        """See `Dialect.retype`."""
+        return ""
+
+    def upsert(
+        self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str], *, rows: int = 1
+    ) -> str:
         """See `Dialect.upsert`."""
-        return dialect.on_conflict(table, columns, key, update)
+        return dialect.on_conflict(table, columns, key, update, rows)
+
+    def upsert_rows(
+        self,
+        con: Connection,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        update: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        schema: pa.Schema,
+    ) -> None:
+        """See `Dialect.upsert_rows`."""
+        con.executemany(self.upsert(table, columns, key, update), rows)
+
+    def update_rows(
+        self,
+        con: Connection,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        schema: pa.Schema,
+    ) -> None:
+        """See `Dialect.update_rows`."""
+        con.executemany(dialect.update(table, columns, key), rows)
+
+    def value(self, value: Any) -> Any:
+        """See `Dialect.value``: SQLite has no dates; they are ISO 8601 text, moments in UTC."""
+        if isinstance(value, dt.datetime):
+            moment = value if value.tzinfo is None else value.astimezone(dt.UTC).replace(tzinfo=None)
+            return moment.isoformat(" ", "microseconds")
+        if isinstance(value, dt.date | dt.time):
+            return value.isoformat()
+        return str(value) if isinstance(value, decimal.Decimal) else value
 
     def lock(self, con: Connection, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`: a file beside the database, locked by the system and free when its process ends."""

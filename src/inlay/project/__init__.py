@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from inlay.project.account import Costs
     from inlay.project.bars import Shown
     from inlay.project.corrected import Corrections, Fix
+    from inlay.project.dbt import DbtChanges
     from inlay.project.doctor import Diagnosis
     from inlay.project.evaluation import EvalOptions, EvalPlan, EvalReport
     from inlay.project.explanation import Explanation
@@ -57,6 +58,7 @@ __all__ = [
     "stats",
     "status",
     "verify",
+    "write_dbt",
     "write_report",
     "write_schema",
 ]
@@ -67,18 +69,20 @@ def plan(
 ) -> Plan:
     """What a run would do, why, and at what price. Pays nothing, writes nothing.
 
-    `limit` caps the rows (None: the declaration's), `refresh=["stale"]` plans the stale cells in as well.
-    `mode` (live, batch, auto) takes the place of the declaration's.
+    `limit` caps the rows (None: INLAY_LIMIT's or the declaration's), `refresh=["stale"]` plans the stale cells in as
+    well. `mode` (live, batch, auto) takes the place of the declaration's.
     """
     from inlay.project.batching import mode_notes
     from inlay.project.rounds import planned, waiting_notes
     from inlay.project.session import Session
+    from inlay.project.switches import capped
 
+    limit, said = capped(limit)
     with Session(declaration) as session:
         refs = session.refs()
         planner = planned(session, refs, session.rules(refs, refreshing(refresh)), limit=limit, mode=mode)
         try:
-            notes = (*session.notes(), *mode_notes(session, planner.plan), *waiting_notes(session))
+            notes = (*said, *session.notes(), *mode_notes(session, planner.plan), *waiting_notes(session))
             return replace(planner.plan, notes=notes)
         finally:
             planner.close()
@@ -89,7 +93,9 @@ def run(declaration: Declaration, options: RunOptions | None = None, **named: An
 
     Costs money (see `RunOptions`: limit, budget_usd, refresh, yes …, also as keyword arguments). Safe to repeat: what
     is answered is never asked again. Raises SpecError or PlanError before anything is sent; once running, a clean stop
-    is told by `Report.stopped`, not raised. Works inside a running event loop, as in a notebook.
+    is told by `Report.stopped`, not raised. With `on_error="warn"` nothing is raised: see `Report.error`. Switches of
+    the environment (INLAY_SKIP, INLAY_LIMIT …: `inlay.project.switches`) fill in what is not said here. Works inside a
+    running event loop, as in a notebook.
     """
     from inlay.project.bars import Shown
     from inlay.project.control import loop_runs_here
@@ -124,11 +130,9 @@ def _run_options(options: RunOptions | None, named: dict[str, Any]) -> RunOption
 
 
 def _run(declaration: Declaration, options: RunOptions, shown: Shown | None = None) -> Report:
-    from inlay.project.running import run_session
-    from inlay.project.session import Session
+    from inlay.project.embedding import embedded
 
-    with Session(declaration, need_keys=True) as session:
-        report = run_session(session, options)
+    report = embedded(declaration, options)
     if shown is not None:
         shown.report = report
     return report
@@ -452,6 +456,30 @@ def report_facts(declaration: Declaration, *, samples: int = 12) -> Facts:
 
     with Session(declaration) as session:
         return page.facts(session, samples=samples)
+
+
+def write_dbt(
+    declaration: Declaration,
+    folder: str | Path,
+    *,
+    source_table: str | None = None,
+    source: str | None = None,
+    model: str | None = None,
+    check: bool = False,
+    force: bool = False,
+) -> DbtChanges:
+    """Write the declaration into the dbt project in `folder`: sources, a staging model, macros. The changes made.
+
+    Files that are there are added to; what was written by hand is kept. `source_table` names the warehouse's table of
+    the rows where the source is files or a query, `source` the dbt source of tables without a schema, `model` the
+    staging model. `check` only tells what would change; `force` replaces what was edited between Inlay's marks, too.
+    Asks no database. Idempotent; each file is written whole or not at all. Raises SpecError, TargetError.
+    """
+    from inlay.project import dbt
+
+    return dbt.write_dbt(
+        declaration, folder, source_table=source_table, source=source, model=model, check=check, force=force
+    )
 
 
 def write_schema(path: str | Path) -> Path:

@@ -25,6 +25,7 @@ from inlay.errors import SourceError, SpecError
 from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
 from inlay.planning.planner import PlannedPass, Planner, rule_for
+from inlay.project.places import address_of
 from inlay.project.probes import PROBES_FILE, has_forms, recall
 from inlay.providers import price_table
 from inlay.providers.abilities import abilities, check_temperature
@@ -85,8 +86,10 @@ class Session:
         self.learnt: list[str] = []  # what this run found out about its servers, in sentences
         self._price_file = read_price_file(self.enrichment.folder)
         self.steps: list[tuple[Step, ...]] = [self._steps(spec, need_key=need_keys) for spec in self.passes]
-        self.source: Source = FileSource(self.enrichment.source, self.enrichment.folder) if source is None else source
+        self.source: Source = self._source() if source is None else source
         self.batched: frozenset[int] = frozenset()  # the passes, by number, whose calls go into batches
+        # Pass number -> rows whose input was found changed, by key; None where nobody wants to know.
+        self.altered: dict[int, set[str]] | None = None
         self._store: Store | None = None
         self._durable = False
 
@@ -226,8 +229,28 @@ class Session:
         )
         return price if override is None or not source or price is None else replace(price, source=source)
 
+    def _source(self) -> Source:
+        """Where the declaration says that the rows are; nothing is opened yet."""
+        enrichment = self.enrichment
+        connection = enrichment.source.connection
+        if connection is None:
+            return FileSource(enrichment.source, enrichment.folder)
+        from inlay.tables.databases import DatabaseSource
+
+        return DatabaseSource(
+            enrichment.source,
+            lambda: address_of(enrichment, connection, "source.connection", self.env),
+            enrichment.select,
+        )
+
     def close(self) -> None:
-        """Close the store. Idempotent."""
+        """Close the store, and remove what was read of a database. Idempotent."""
+        closing = getattr(self.source, "close", None)
+        if closing is not None:
+            closing()
+        self._close_store()
+
+    def _close_store(self) -> None:
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -267,7 +290,7 @@ class Session:
         absent = isinstance(place, Path) and not place.exists()
         if self._store is not None and (self._durable or not write or name == "memory"):
             return self._store
-        self.close()
+        self._close_store()
         if name == "memory" or (absent and not write):
             from inlay.stores.memory import MemoryStore
 
@@ -345,6 +368,10 @@ class Session:
                 f"{self.source.title}: the file is empty: not even its columns are known",
                 remedy="check that it was written; a CSV file begins with the names of its columns",
             ) from None
+        if self.enrichment.output.table is not None:
+            from inlay.project.tables import check_table
+
+            check_table(self)
         files = self.enrichment.output.files
         if files is not None:
             at = "output.files" if "output.files" in self.enrichment.lines else "output"

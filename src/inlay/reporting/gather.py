@@ -166,7 +166,7 @@ class _Counted:
 def _columns(spec: PassSpec, tallies: Tallies) -> PassColumns:
     fields = [
         FieldColumns(
-            spec.name, name, part, f"{spec.prefix}{name}", Counter(tallies, part, ("value", spec.name, name)), tallies
+            spec.name, name, part, spec.column(name), Counter(tallies, part, ("value", spec.name, name)), tallies
         )
         for name, part in spec.fields.items()
     ]

@@ -19,9 +19,9 @@ from typing import Any
 
 from inlay.contracts import CELL_SCAN_COLUMNS
 from inlay.fingerprint import short_hash
-from inlay.testing.store_batches import BatchesContract
 from inlay.testing.store_claims import ClaimsContract
 from inlay.testing.store_corrections import CorrectionsContract
+from inlay.testing.store_erasure import ErasureContract
 from inlay.testing.store_lanes import LanesContract
 from inlay.testing.store_scene import KEYS, Scene, kinds, refused
 from inlay.types import (
@@ -33,7 +33,7 @@ from inlay.types import (
 )
 
 
-class StoreContract(ClaimsContract, CorrectionsContract, BatchesContract, LanesContract):
+class StoreContract(ClaimsContract, CorrectionsContract, ErasureContract, LanesContract):
     """Inherit, say how a store is opened, and pytest runs the rest. This part: commits, reading and care."""
 
     # commits
