@@ -211,10 +211,9 @@ def status(declaration: Declaration) -> Status:
                 )
             )
         runs = tuple(asdict(record) for record in store.runs(name, 10))
-        name_, place = session.store_place
         return Status(
             enrichment=name,
-            store=str(place) or name_,
+            store=session.store_shown,
             rows=None,
             passes=tuple(passes),
             runs=runs,
