@@ -114,7 +114,7 @@ def _of_shadow(session: Session, options: EvalOptions) -> _Prepared:
     targets = targets_of(enrichment, columns, options.fields)
     _refuse_leaks(enrichment, targets)
     names = list(dict.fromkeys(target.column for target in targets))
-    single = len(names) == 1
+    single = len(names) == 1  # what a source that selects by itself can do for us; `take` looks at every column
     select = enrichment.select.model_copy(
         update={
             "where": enrichment.select.where if options.where is None else options.where,
@@ -124,20 +124,12 @@ def _of_shadow(session: Session, options: EvalOptions) -> _Prepared:
             "limit": None,
         }
     )
-    key = enrichment.source.key
-    taken = take(
-        session.source,
-        key,
-        select,
-        names,
-        options.shadow,
-        method=options.sample,
-        seed=options.seed,  # type: ignore[arg-type]
-    )
+    key, method = enrichment.source.key, options.sample
+    taken = take(session.source, key, select, names, options.shadow, method=method, seed=options.seed)  # type: ignore[arg-type]
     source = SampledSource(session.source, key, list(taken.weights))
     bare = bared(enrichment, passes=needed(enrichment, targets))
     ready = _Prepared(
-        enrichment=bare.model_copy(update={"name": enrichment.name + SHADOW, "select": select}),
+        enrichment=bare.model_copy(update={"name": enrichment.name + SHADOW, "select": SelectSpec()}),
         source=source,
         sample=Sample("shadow", taken.known, len(taken.weights), taken.method, taken.seed, taken.strata, taken.labels),
         targets=targets,
@@ -163,7 +155,7 @@ def _of_golden(session: Session, options: EvalOptions) -> _Prepared:
     inputs = list(dict.fromkeys(name for spec in bare.passes for name in spec.inputs))
     _refuse_leaks(enrichment, targets)
     columns = list(dict.fromkeys(target.column for target in targets))
-    golden = read_golden(options.golden, enrichment.source.key, inputs, columns, types)
+    golden = read_golden(options.golden, enrichment.source.key, inputs, columns, types, enrichment.select.placeholders)
     changes: dict[str, Any] = {"name": enrichment.name + GOLDEN, "select": SelectSpec()}
     source: Source
     if golden.own is not None:

@@ -9,7 +9,7 @@ none; a label that can be no value of its field is counted and left out; every m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from inlay.errors import SpecError
 from inlay.fingerprint import key_text, plain
 from inlay.fingerprint_sql import quote_ident
-from inlay.quality.comparing import Synonyms
+from inlay.quality.comparing import Synonyms, folded
 from inlay.spec.model import SourceSpec
 from inlay.spec.problems import show_text, suggest
 from inlay.tables.frames import FrameSource
@@ -70,19 +70,21 @@ def read_golden(
     inputs: Sequence[str],
     columns: Sequence[str],
     types: Mapping[str, str],
+    placeholders: Iterable[str] = (),
 ) -> Golden:
-    """Read a CSV, JSONL or Parquet file. `columns` hold labels; `inputs` are what the prompts read, with the source's
-    `types` where they are known. Raises SpecError for missing columns and doubled keys, SourceError for what cannot be
-    read."""
+    """Read a CSV, JSONL or Parquet file. `columns` hold labels, save `placeholders`; `inputs` are what the prompts
+    read, with the source's `types` where they are known. Raises SpecError for missing columns and doubled keys,
+    SourceError for what cannot be read."""
     file = RecordFile(path)
     golden = Golden(file.name)
     rows: list[dict[str, Any]] = []
     lines: dict[str, int] = {}
+    words = {folded(word) for word in placeholders}
     own: bool | None = None if file.columns is None else _own(file.name, file.columns, key, inputs, columns)
     for line, record in file.records():
         if own is None:  # each line of JSONL has columns of its own; the first one decides
             own = _own(file.name, tuple(record), key, inputs, columns)
-        labels = {name: label for name in columns if (label := _label(record, name)) is not None}
+        labels = {name: label for name in columns if (label := _label(record, name, words)) is not None}
         if not labels:
             golden.skipped += 1
             continue
@@ -124,9 +126,9 @@ def _own(name: str, names: Sequence[str], key: Sequence[str], inputs: Sequence[s
     )
 
 
-def _label(record: Mapping[str, Any], name: str) -> Label | None:
+def _label(record: Mapping[str, Any], name: str, placeholders: Container[str]) -> Label | None:
     text = _text(record.get(name))
-    if text is not None and text.strip():
+    if text is not None and text.strip() and folded(text) not in placeholders:
         return Label(text)
     reason = record.get(f"{name}{_REASON}")
     return Label(None) if isinstance(reason, str) and reason.strip() else None

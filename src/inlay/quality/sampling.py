@@ -10,7 +10,7 @@ rows it stands for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -94,17 +94,21 @@ def take(
     *,
     method: Method = "stratified",
     seed: int = 0,
+    chosen: Callable[[duckdb.DuckDBPyConnection], str] | None = None,
 ) -> Taken:
     """Take `n` of the rows that `select.where` takes and that have a value in one of `columns`; all, if there are
     fewer. Strata are by the first of `columns`. Reads the source once, in bounded memory; raises PlanError where no
-    row has a known value."""
+    row has a known value. `chosen` makes the rows that `where` takes readable on a connection, for a source that
+    selects by itself; left out, DuckDB does."""
     import duckdb
 
     types = source.columns()
     con = connect()
     try:
-        relation = source.attach(con)
-        chosen = select_sql(relation, select.model_copy(update={"missing": None}), types)
+        if chosen is not None:
+            rows_sql = f"SELECT * FROM {chosen(con)}"
+        else:
+            rows_sql = select_sql(source.attach(con), select.model_copy(update={"missing": None}), types)
         absent = [absence_sql(name, select.placeholders, types) for name in columns]
         known = " OR ".join(f"({each}) IS NULL" for each in absent)
         label = (
@@ -113,7 +117,7 @@ def take(
         mark = quote_text(f"{seed}:")
         con.execute(
             f"CREATE TEMP TABLE known AS SELECT k, l, md5({mark} || k) AS h FROM "
-            f"(SELECT {key_sql(key, types)} AS k, {label} AS l FROM ({chosen}) WHERE {known}) WHERE k IS NOT NULL"
+            f"(SELECT {key_sql(key, types)} AS k, {label} AS l FROM ({rows_sql}) WHERE {known}) WHERE k IS NOT NULL"
         )
         total, labels = con.execute("SELECT count(*), count(DISTINCT l) FROM known").fetchall()[0]
         if not total:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -87,6 +88,13 @@ def test_any_of_several_columns_makes_a_row_known() -> None:
     table = pa.table({"id": ["1", "2", "3"], "a": ["x", None, ""], "b": [None, "y", ""]})
     sample = take(FrameSource(table, SPEC), ("id",), SelectSpec(), ["a", "b"], 10)
     assert set(sample.weights) == {"1", "2"}
+
+
+def test_a_source_may_choose_by_itself() -> None:
+    def chosen(con: duckdb.DuckDBPyConnection) -> str:
+        return f"(SELECT * FROM {MANY.attach(con)} WHERE n < 7)"
+
+    assert taken(select=SelectSpec(where="`the database's own`"), n=100, chosen=chosen).known == 7
 
 
 def test_a_sampled_row_is_the_row_it_was() -> None:
