@@ -270,6 +270,13 @@ def test_only_the_passes_that_are_judged_are_asked(tenants: Scene, tmp_path: Pat
     assert report.run.summary["calls"] == 10
 
 
+def test_nothing_is_done_after_an_evaluation(tenants: Scene) -> None:
+    touch = {"command": ["touch", str(tenants.folder / "triggered")]}
+    tenants.declare(after=[touch], on_change=[touch])
+    evaluate(tenants, shadow=5)
+    assert not (tenants.folder / "triggered").exists()
+
+
 def test_the_report_in_files(tenants: Scene) -> None:
     tenants.rows([{**row, "full_name": f"{row['full_name']} <b>|`x`"} for row in people()])
     report = evaluate(tenants, shadow=30)
