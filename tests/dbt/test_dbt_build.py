@@ -102,7 +102,13 @@ EXPECTED: dict[int, tuple[str | None, str | None, str | None, str | None]] = {
 
 
 def _text(value: object) -> str:
-    return "NULL" if value is None else str(value) if isinstance(value, float) else "'" + str(value).replace("'", "''") + "'"
+    return (
+        "NULL"
+        if value is None
+        else str(value)
+        if isinstance(value, float)
+        else "'" + str(value).replace("'", "''") + "'"
+    )
 
 
 def _publish(project: DbtProject) -> list[str]:
@@ -139,9 +145,7 @@ def _load(project: DbtProject) -> None:
     )
 
 
-def test_the_silver_rule(
-    database_kind: str, dbt_project: Callable[[str], DbtProject], tmp_path: Path
-) -> None:
+def test_the_silver_rule(database_kind: str, dbt_project: Callable[[str], DbtProject], tmp_path: Path) -> None:
     project = dbt_project(database_kind)
     _load(project)
     file = tmp_path / "inlay.yaml"
@@ -150,7 +154,7 @@ def test_the_silver_rule(
     assert project.write(file).model == "stg_tenants"
     assert project.write(file).files == ()
 
-    project.dbt(["build"])  # nothing was published yet
+    project.dbt("build")  # nothing was published yet
     own = {key: nationality for key, _, nationality in TENANTS}
     kept = {7, 8, 16, 18}
     assert project.model("stg_tenants", "id, original_nationality, nationality, nationality_source") == [
@@ -158,7 +162,7 @@ def test_the_silver_rule(
     ]
 
     project.sql(*_publish(project))
-    (result,) = project.dbt(["build"])
+    result = project.dbt("build")
     tests = {name: status for name, (status, _) in result["nodes"].items() if name != "stg_tenants"}
     assert set(tests.values()) == {"pass"}
     assert len(tests) == 13
@@ -167,6 +171,12 @@ def test_the_silver_rule(
     )
     assert {row[0]: tuple(row[1:]) for row in found} == EXPECTED
     shown = project.model("stg_tenants", "llm_nationality_confidence, llm_enriched_at, original_nationality")
-    assert [None if row[0] is None else float(row[0]) for row in shown][:12] == [0.9] * 7 + [None, None, 0.4, None, None]
+    assert [None if row[0] is None else float(row[0]) for row in shown][:12] == [0.9] * 7 + [
+        None,
+        None,
+        0.4,
+        None,
+        None,
+    ]
     assert str(shown[0][1]).startswith("2026-11-28 00:00:00")
     assert [row[2] for row in shown] == list(own.values()), "the source's own value stays as it is"

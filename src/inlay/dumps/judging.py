@@ -56,6 +56,7 @@ _OTHER_STRINGS = ("NO_BACKSLASH_ESCAPES", "ANSI", "ORACLE", "POSTGRESQL", "DB2",
 _MADE = ("VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "SEQUENCE", "PACKAGE")
 _SILENT = frozenset(("LOCK", "UNLOCK", "BEGIN", "COMMIT", "START"))
 _NOTED = {"FLUSH": "FLUSH", "ANALYZE": "ANALYZE TABLE", "CHANGE": "CHANGE MASTER", "STOP": "STOP SLAVE"}
+_IN_VALUES = (b"(", b")", b",", b"@", b".", b"+", b"-", b"*", b"|", b"&", b"=")
 _OFFSET = re.compile(r"[+-]\d\d:\d\d")
 
 
@@ -263,6 +264,8 @@ class Judge:
             if token.kind is Kind.MARK:
                 if token.text == b"," and not depth:
                     break
+                if token.text not in _IN_VALUES:
+                    raise words.odd()
                 depth += (token.text == b"(") - (token.text == b")")
             if token.kind is Kind.STRING:
                 parts.append(words.string())

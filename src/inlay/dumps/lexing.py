@@ -64,6 +64,7 @@ _TOKEN = re.compile(
     rb"|(?P<mark>.)",
     re.DOTALL,
 )
+MOST_TOKENS = 500_000
 _KINDS = {kind.value: kind for kind in Kind}
 _OPENERS = (b"'", b'"', b"`")
 
@@ -74,6 +75,10 @@ class Cut(Exception):
     def __init__(self, inside: str) -> None:
         super().__init__(inside)
         self.inside = inside
+
+
+class TooMany(Exception):
+    """A statement has more words than any that a dump needs."""
 
 
 class Nested(Exception):
@@ -90,7 +95,7 @@ def tokens(
     """The tokens from `start` to the delimiter, and where what follows begins; executable comments are looked into.
 
     `base` is the file's byte at `data[0]`; `comment` hears each comment of a line. Raises Cut where the bytes end too
-    soon (`last` says that there are no more) and Nested.
+    soon (`last` says that there are no more), Nested and TooMany.
     """
     found: list[Token] = []
     at, inside, end = start, False, len(data)
@@ -118,6 +123,8 @@ def tokens(
             comment(text)
         elif kind in _KINDS:
             found.append(Token(_KINDS[kind], text, base + at))
+            if len(found) > MOST_TOKENS:
+                raise TooMany
         at = stop
 
 

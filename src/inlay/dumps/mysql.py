@@ -80,8 +80,8 @@ class IntoMySQL:
         found = con.execute("SELECT * FROM information_schema.collation_character_set_applicability").fetchall()
         self._collations = frozenset(str(value).lower() for row in found for value in row if value)
         for child, parent in con.execute(
-            "SELECT DISTINCT table_name, referenced_table_name FROM information_schema.key_column_usage "
-            "WHERE referenced_table_schema = ? AND referenced_table_name IS NOT NULL",
+            "SELECT table_name, referenced_table_name FROM information_schema.referential_constraints "
+            "WHERE constraint_schema = ?",
             (self._schema,),
         ).fetchall():
             self._referenced.setdefault(parent, set()).add(child)
@@ -95,6 +95,7 @@ class IntoMySQL:
     def check(self, tables: Sequence[str]) -> None:
         """See `Target.check`."""
         for name in tables:
+            self.con.quote(name)  # a name that cannot be one there is told now
             kind = self._kinds.get(name, "BASE TABLE")
             if kind != "BASE TABLE":
                 raise TargetError(

@@ -417,10 +417,13 @@ def _references(words: Words) -> None:
     words.table()
     if _next_is(words, b"("):
         words.group()
-    while words.has("ON") or words.has("MATCH"):
+    if words.has("MATCH"):
         words.next()
-        if not (words.has("SET") and words.next()):
-            words.has("ACTION") or words.has("CASCADE") or words.has("RESTRICT") or words.has("NULL")
+    while words.has("ON"):
+        if words.next().word not in ("DELETE", "UPDATE"):
+            raise words.odd()
+        if words.next().word in ("SET", "NO"):  # SET NULL, SET DEFAULT, NO ACTION
+            words.next()
 
 
 def _key(words: Words, table: Table, kind: str, name: str) -> None:

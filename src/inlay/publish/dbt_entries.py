@@ -183,9 +183,20 @@ def _history(model: DbtModel, place: Place) -> Entry:
 
 
 def _key_columns(model: DbtModel, said: str, *, ours: bool = False) -> list[Entry]:
-    """The key: never null, and unique if it is one column (see `_table` for several)."""
+    """The key: never null, and unique if it is one column (see `_table` for several).
+
+    dbt's own tests put a name between quotes as it is; one that holds quotes itself needs ours.
+    """
+    return [_key_column(name, said, alone=len(model.key) == 1, ours=ours or _is_odd(name)) for name in model.key]
+
+
+def _key_column(name: str, said: str, *, alone: bool, ours: bool) -> Entry:
     tests = ["inlay_not_null", "inlay_unique"] if ours else ["not_null", "unique"]
-    return [_column(name, said, *(tests if len(model.key) == 1 else tests[:1])) for name in model.key]
+    return _column(name, said, *(tests if alone else tests[:1]))
+
+
+def _is_odd(name: str) -> bool:
+    return any(mark in name for mark in "\"`'{}\\")
 
 
 def _table(place: Place, said: str | None, columns: list[Entry], model: DbtModel | None = None) -> Entry:

@@ -434,10 +434,14 @@ select {{ name }} from {{ model }} where {{ name }} is not null and not ({{ inla
     {%- if name is none or (least is none and greatest is none) -%}
         {{ inlay_nothing() }}
     {%- else -%}
-select {{ name }} from {{ model }} where
+        {#- DuckDB's mysql extension (1.5) fails to count rows behind a single comparison, so it is no WHERE. -#}
+select inlay_value from (
+    select {{ name }} as inlay_value, case when
         {%- if least is not none %} {{ name }} < {{ inlay_literal(least) }}{% endif %}
         {%- if least is not none and greatest is not none %} or{% endif %}
-        {%- if greatest is not none %} {{ name }} > {{ inlay_literal(greatest) }}{% endif %}
+        {%- if greatest is not none %} {{ name }} > {{ inlay_literal(greatest) }}{% endif %} then 1 else 0 end as inlay_outside
+    from {{ model }}
+) inlay_all where inlay_outside = 1
     {%- endif -%}
 {% endtest %}
 

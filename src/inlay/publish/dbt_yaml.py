@@ -35,7 +35,9 @@ class YamlFile:
     def __init__(self, text: str, path: Path) -> None:
         self.text = text
         self._path = path
-        self._edits: list[tuple[int, int, str]] = []
+        self._edits: list[tuple[int, int, str]] = []  # (start, end, what stands there instead)
+        self._lines: dict[int, list[str]] = {}  # place -> lines that are inserted there
+        self._inside: dict[int, list[str]] = {}  # place within brackets -> what is inserted there
         try:
             self._root = YAML(typ="safe", pure=True).compose(text)
         except (YAMLError, ValueError) as error:
@@ -83,7 +85,9 @@ class YamlFile:
     def result(self) -> str:
         """The text with all that was added."""
         text = self.text
-        for start, end, new in sorted(self._edits, key=lambda edit: edit[0], reverse=True):
+        inserted = [(at, at, "".join(sorted(new, key=_depth))) for at, new in self._lines.items()]
+        inserted += [(at, at, "".join(new)) for at, new in self._inside.items()]
+        for start, end, new in sorted([*self._edits, *inserted], key=lambda edit: edit[0], reverse=True):
             if text[:start] and not text[:start].endswith("\n") and new.endswith("\n"):
                 new = "\n" + new  # a file without a line break at its end
             text = text[:start] + new + text[end:]
@@ -146,25 +150,30 @@ class YamlFile:
                     self._add_key(holder, name, value)
             elif not _same(found, value):
                 indent = found.start_mark.column if _is_flow(found) else holder.start_mark.column + 2
-                self._edits.append((found.start_mark.index, self._end(found), _flow(value, indent)))
+                self._edits.append((found.start_mark.index, _end(found, self.text), _flow(value, indent)))
 
     def _add_under(self, there: Node | None, key: str, value: Any) -> None:
         """Items or keys below a key that may be there, may be empty, or may be missing."""
         found = _get(there, key)
+        if isinstance(found, ScalarNode) and found.value in ("~", "null") and not found.style:
+            found.value = ""
         if there is None:
             self._insert(len(self.text), _block({key: value}, 0))
         elif found is None:
             self._add_key(there, key, value)
+        elif not found.value and not _is_flow(there) and not (isinstance(found, ScalarNode) and found.style):
+            # Nothing there yet: `[]`, `{}` or no value. What is added is written in lines.
+            if found.start_mark.index != found.end_mark.index:
+                self._edits.append((found.start_mark.index, found.end_mark.index, ""))
+            self._insert(
+                self._below(_end_of((_key(there, key), found), self.text)), _block(value, there.start_mark.column + 2)
+            )
         elif isinstance(found, SequenceNode) and isinstance(value, list):
             for item in value:
                 self._add_item(found, item)
         elif isinstance(found, MappingNode) and isinstance(value, Mapping):
             for name, part in value.items():
                 self._add_key(found, name, part)
-        elif isinstance(found, ScalarNode) and found.value in ("", "~", "null"):
-            if found.value:
-                self._edits.append((found.start_mark.index, found.end_mark.index, ""))
-            self._insert(self._below(found.start_mark.index), _block(value, there.start_mark.column + 2))
         else:
             raise SpecError(
                 f"`{key}` is not written as dbt has it",
@@ -184,37 +193,28 @@ class YamlFile:
         if there.flow_style:
             self._add_flow(there, f"{_scalar(key)}: {_flow(value, 0)}")
         else:
-            self._insert(self._below(self._end(there)), _block({key: value}, there.start_mark.column))
+            self._insert(self._below(_end(there, self.text)), _block({key: value}, there.start_mark.column))
 
     def _add_item(self, there: SequenceNode, item: Any) -> None:
         if there.flow_style:
             self._add_flow(there, _flow(item, 0))
         else:
-            self._insert(self._below(self._end(there)), _block([item], there.start_mark.column))
+            self._insert(self._below(_end(there, self.text)), _block([item], there.start_mark.column))
 
     def _add_flow(self, there: Node, text: str) -> None:
-        """Before the closing bracket, behind a comma where something stands before it."""
-        at = there.end_mark.index - 1
-        added = sum(1 for start, _, _ in self._edits if start == at)
-        before = self.text[:at].rstrip()
-        comma = ", " if added or (there.value and not before.endswith(",")) else " " if there.value else ""
-        self._edits.append((at if added else len(before), at if added else len(before), comma + text))
+        """Behind the last thing within the brackets; a comma that stands behind that goes on to stand there."""
+        if there.value:
+            last = there.value[-1]
+            at = _end_of(last, self.text) if isinstance(last, tuple) else _end(last, self.text)
+            self._inside.setdefault(at, []).append(f", {text}")
+        else:
+            known = self._inside.setdefault(there.start_mark.index + 1, [])
+            known.append(f", {text}" if known else text)
 
     def _insert(self, at: int, text: str) -> None:
-        """At the same place, what is inserted first stands first."""
-        for number, (start, end, known) in enumerate(self._edits):
-            if start == end == at:
-                self._edits[number] = (at, at, known + text)
-                return
-        self._edits.append((at, at, text))
-
-    def _end(self, node: Node) -> int:
-        """Where what a node says ends: before comments and blank lines that follow."""
-        if isinstance(node, ScalarNode) or node.flow_style or not node.value:
-            end = node.end_mark.index
-            return len(self.text[:end].rstrip()) if getattr(node, "style", None) in ("|", ">") else end
-        last = node.value[-1]
-        return self._end(last[1] if isinstance(last, tuple) else last)
+        """Lines at a place. What belongs further in stands first there, and the items of a list before the key that
+        follows it; otherwise what is inserted first stands first."""
+        self._lines.setdefault(at, []).append(text)
 
     def _below(self, at: int) -> int:
         """The beginning of the line below."""
@@ -232,10 +232,36 @@ def jinja_safe(text: str) -> str:
     return _TAG.sub("{{ '{' }}", text)
 
 
+def _depth(lines: str) -> tuple[int, bool]:
+    inner = lines.lstrip(" ")
+    return len(inner) - len(lines), not inner.startswith("- ")
+
+
 def _get(node: Node | None, key: str) -> Node | None:
     if not isinstance(node, MappingNode):
         return None
     return next((value for name, value in node.value if name.value == key), None)
+
+
+def _key(node: Node, key: str) -> Node:
+    return next(name for name, _ in node.value if name.value == key)
+
+
+def _end(node: Node, text: str) -> int:
+    """Where what a node says ends: before comments and blank lines that follow."""
+    if isinstance(node, ScalarNode) or node.flow_style or not node.value:
+        end = node.end_mark.index
+        return len(text[:end].rstrip()) if getattr(node, "style", None) in ("|", ">") else end
+    last = node.value[-1]
+    return _end_of(last, text) if isinstance(last, tuple) else _end(last, text)
+
+
+def _end_of(pair: tuple[Node, Node], text: str) -> int:
+    """The same for a key with its value. A value that is not there is placed behind comments; so the colon counts."""
+    key, value = pair
+    if isinstance(value, ScalarNode) and value.start_mark.index == value.end_mark.index:
+        return text.index(":", key.end_mark.index) + 1 if ":" in text[key.end_mark.index :] else key.end_mark.index
+    return _end(value, text)
 
 
 def _items(node: Node | None) -> list[Node]:
