@@ -48,6 +48,8 @@ def declared(database_kind: str, database_url: str, tmp_path: Path, monkeypatch:
             }
         ],
     }
+    if database_kind in ("mysql", "postgresql"):
+        document["store"] = "${STAGING_URL}"  # the answers live there, too
     path = tmp_path / "inlay.yaml"
     path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
     return path
