@@ -64,7 +64,9 @@ def test_a_dry_run_is_a_diff_that_git_applies(project: Project, warehouse: Path)
 def test_mistakes_name_the_key_and_what_to_do(project: Project, warehouse: Path) -> None:
     project.ask("dbt").check(2, "no dbt_project.yml in", "name the folder of a dbt project")
     project.declare(output={"files": "out.jsonl"})
-    project.ask("dbt", "--project", "warehouse").check(2, r"inlay.yaml:\d+: output: dbt reads a published table", "table:")
+    project.ask("dbt", "--project", "warehouse").check(
+        2, r"inlay.yaml:\d+: output: dbt reads a published table", "table:"
+    )
     project.declare(output={"table": "staging.answers", "connection": "${X}"})
     project.ask("dbt", "--project", "warehouse").check(2, "the source is files", "--source-table staging.tenants")
 

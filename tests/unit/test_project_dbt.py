@@ -142,7 +142,9 @@ def test_what_is_described_elsewhere_is_completed_there(project: Path) -> None:
         "jinja/inlay.sql",
     }
     assert b"\n" not in other.read_bytes().replace(b"\r\n", b""), "line ends as they were"
-    assert other.read_bytes().startswith(b"# ours\r\nsources:\r\n  - name: staging\r\n    tables:\r\n      - name: tenants\r\n")
+    assert other.read_bytes().startswith(
+        b"# ours\r\nsources:\r\n  - name: staging\r\n    tables:\r\n      - name: tenants\r\n"
+    )
     assert write_dbt(declared(), project).files == ()
 
 
@@ -179,7 +181,7 @@ def test_a_table_without_a_schema_is_looked_for_where_dbt_builds(project: Path) 
     ("changes", "says"),
     [
         ({"output: {table: staging.cache, prefix: llm_, inputs: true}": "output: out.parquet"}, "has none"),
-        ({"staging.tenants": "'staging.\"a\\\"\"{{ x }}\"'"}, "a table"),
+        ({"staging.tenants": '\'staging."a\\""{{ x }}"\''}, "a table"),
     ],
 )
 def test_what_dbt_cannot_have(project: Path, changes: dict[str, str], says: str) -> None:

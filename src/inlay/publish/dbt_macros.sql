@@ -176,7 +176,7 @@ from inlay_judged
             {%- if field.get('trimmed') -%}
                 {%- set before, present = inlay_trimmed(before), inlay_trimmed(present) -%}
             {%- endif -%}
-            {%- do same.append('(' ~ before ~ ' = ' ~ present ~ ' or (' ~ before ~ ' is null and ' ~ present ~ ' is null))') -%}
+            {%- do same.append('(' ~ inlay_equal(before, present) ~ ' or (' ~ before ~ ' is null and ' ~ present ~ ' is null))') -%}
         {%- endif -%}
     {%- endfor -%}
     {%- if same -%}
@@ -372,6 +372,20 @@ from inlay_judged
 
 {% macro mysql__inlay_trimmed(text, spaces) -%}
     regexp_replace({{ text }}, '^[{{ spaces }}]+|[{{ spaces }}]+$', '')
+{%- endmacro %}
+
+
+{# Whether two texts are the same, character by character. #}
+{% macro inlay_equal(one, other) -%}
+    {{ adapter.dispatch('inlay_equal')(one, other) }}
+{%- endmacro %}
+
+{% macro default__inlay_equal(one, other) -%}
+    {{ one }} = {{ other }}
+{%- endmacro %}
+
+{% macro mysql__inlay_equal(one, other) -%}
+    cast(convert({{ one }} using utf8mb4) as binary) = cast(convert({{ other }} using utf8mb4) as binary)
 {%- endmacro %}
 
 

@@ -127,7 +127,7 @@ sources:
         "sources:\n  - name: staging\n",
         "sources:\n  - name: staging\n    tables:\n    # soon\n",
         "sources:\n  - {name: staging, tables: [{name: other}]}\n  - name: b\n",
-        "sources:\n  - name: staging\n    tables:\n      - name: cache\n        columns:\n          - name: id\n            data_tests:",
+        "sources:\n- name: staging\n  tables:\n  - name: cache\n    columns:\n    - name: id\n      data_tests:",
         "sources:\n  - name: staging\n    description: |\n      many\n\n      lines\n\n\n\nmodels: []\n",
         "version: 2",
         "# nothing but a comment\n",
@@ -146,11 +146,16 @@ def test_however_it_is_written(text: str) -> None:
 
 def test_arguments_of_our_tests_follow_the_declaration_and_their_config_is_the_users() -> None:
     text = added(new_file("sources"))
-    text = text.replace("values: [good, bad]\n", "values: [good, bad]  # two\n                  config: {severity: warn}\n")
+    text = text.replace(
+        "values: [good, bad]\n", "values: [good, bad]  # two\n                  config: {severity: warn}\n"
+    )
     changed = {
         **TABLE,
         "columns": [
-            {"name": "llm_mood", "data_tests": [{"inlay_accepted_values": {"arguments": {"values": ["a, b", "no", "ö"]}}}]}
+            {
+                "name": "llm_mood",
+                "data_tests": [{"inlay_accepted_values": {"arguments": {"values": ["a, b", "no", "ö"]}}}],
+            }
         ],
     }
     out = added(text.replace("[good, bad]", "\n                      - good\n                      - bad"), changed)
@@ -162,9 +167,51 @@ def test_arguments_of_our_tests_follow_the_declaration_and_their_config_is_the_u
     assert "# two" in out
 
 
-@pytest.mark.parametrize("word", ["no", "1", "a: b", "# x", "- y", "é\u2028", "😀", "'", '"', "\\", "a,b", "[x]", "&a", "*b", " z ", "", "null", "0x1F", "2020-01-01", "x #y", "k:", "%d", "@at", "true", "1e3", "~", "!tag", "|", ">"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "no",
+        "1",
+        "a: b",
+        "# x",
+        "- y",
+        "é\u2028",
+        "😀",
+        "'",
+        '"',
+        "\\",
+        "a,b",
+        "[x]",
+        "&a",
+        "*b",
+        " z ",
+        "",
+        "null",
+        "0x1F",
+        "2020-01-01",
+        "x #y",
+        "k:",
+        "%d",
+        "@at",
+        "true",
+        "1e3",
+        "~",
+        "!tag",
+        "|",
+        ">",
+    ],
+)
 def test_every_text_comes_back(word: str) -> None:
-    table = {**TABLE, "description": word, "columns": [{"name": word or "x", "data_tests": [{"inlay_accepted_values": {"arguments": {"values": [word, word + "b"]}}}]}]}
+    table = {
+        **TABLE,
+        "description": word,
+        "columns": [
+            {
+                "name": word or "x",
+                "data_tests": [{"inlay_accepted_values": {"arguments": {"values": [word, word + "b"]}}}],
+            }
+        ],
+    }
     found = table_of(added("sources: []\n", table))
     assert found["description"] == word
     assert found["columns"][0]["data_tests"][0]["inlay_accepted_values"]["arguments"]["values"] == [word, word + "b"]
@@ -172,7 +219,10 @@ def test_every_text_comes_back(word: str) -> None:
 
 def test_long_lists_are_wrapped() -> None:
     values = [f"国 {number}" for number in range(200)]
-    table = {**TABLE, "columns": [{"name": "x", "data_tests": [{"inlay_accepted_values": {"arguments": {"values": values}}}]}]}
+    table = {
+        **TABLE,
+        "columns": [{"name": "x", "data_tests": [{"inlay_accepted_values": {"arguments": {"values": values}}}]}],
+    }
     out = added(new_file("sources"), table)
     assert max(map(len, out.splitlines())) < 140
     assert table_of(out)["columns"][0]["data_tests"][0]["inlay_accepted_values"]["arguments"]["values"] == values
