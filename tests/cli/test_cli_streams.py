@@ -38,6 +38,7 @@ FIGURES = {
     "correct": ["correct", "r1", "stars=2"],
     "corrections": ["corrections"],
     "report": ["report"],
+    "eval": ["eval", "--shadow", "2", "--field", "sentiment=id"],
     "doctor": ["doctor"],
     "costs": ["costs"],
     "prices": ["prices"],

@@ -63,6 +63,7 @@ class Commands(click.Group):
         "enrich",
         "init",
         "doctor",
+        "load",
         "plan",
         "run",
         "show",
@@ -77,7 +78,9 @@ class Commands(click.Group):
         "export",
         "report",
         "dbt",
+        "eval",
         "store",
+        "forget",
         "schema",
         "completion",
     )
@@ -116,7 +119,7 @@ class Commands(click.Group):
         except InlayError as error:
             code = WRONG if isinstance(error, SpecError | PlanError | SourceError) else STOPPED
             if not _logged(ctx, error, code):
-                _say("error", str(error), *_safe(error))
+                _say("error", str(error), *_safe(error), *getattr(error, "__notes__", ()))
             _trace_if_asked()
             ctx.exit(code)
         except Exception as error:  # noqa: BLE001 (the outermost edge: whatever it is, the user gets a sentence)
