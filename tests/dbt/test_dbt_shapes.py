@@ -1,4 +1,4 @@
-"""Names and shapes beyond the plain case, built by dbt itself: odd columns, keys of two, typed fields, column mode."""
+"""Names and shapes beyond the plain case, built by dbt itself: odd columns, keys of two, typed fields."""
 
 from __future__ import annotations
 
@@ -81,28 +81,6 @@ def test_odd_names_keys_of_two_and_typed_fields(dbt_project: Callable[[str], Dbt
         ("s", "3", "N/A", 8, "model", 8, '["x"]', False, 0.5, "2020-02-29", "c "),
         ("t", "1", "e\u0301", 5, "default", None, '["a", "b\'c"]', False, 0.5, "2020-02-29", "d"),
     ]
-
-
-def test_answers_in_the_source_s_own_table(dbt_project: Callable[[str], DbtProject], tmp_path: Path) -> None:
-    project = dbt_project("duckdb")
-    file = tmp_path / "inlay.yaml"
-    file.write_text(
-        "name: moods\n"
-        'source: {connection: "${NOT_SET}", table: staging.reviews, key: id}\n'
-        "passes:\n"
-        '  - {name: mood, model: "openai:gpt-6-luna", prompt: "{{ text }}", fields: {mood: good|bad}}\n'
-        "output: {table: staging.reviews, mode: column, prefix: llm_, history: false}\n"
-    )
-    project.write(file)
-    project.sql("CREATE SCHEMA staging", "CREATE TABLE staging.reviews (id INTEGER, text VARCHAR)")
-    project.sql("INSERT INTO staging.reviews VALUES (1, 'x')")
-    project.dbt("build")
-    assert project.model("stg_reviews", "id, text, mood, mood_source") == [(1, "x", None, None)]
-    project.sql(
-        "ALTER TABLE staging.reviews ADD COLUMN llm_mood VARCHAR", "UPDATE staging.reviews SET llm_mood = 'good'"
-    )
-    project.dbt("build")
-    assert project.model("stg_reviews", "id, text, llm_mood, mood, mood_source") == [(1, "x", "good", "good", "model")]
 
 
 def test_a_source_without_the_column_says_what_there_is(

@@ -53,12 +53,12 @@ with inlay_joined as (
         {{ inlay_told(told, a, field.answer, field.kind) }} as inlay__value_{{ n }},
         {{ inlay_told(told, a, field.answer ~ '_source', 'string') }} as inlay__source_{{ n }},
         {%- for more, kind in inlay_beside(field) %}
-        {{ inlay_told(told, a, field.answer ~ more, kind) }} as inlay__beside_{{ n }}_{{ loop.index }},
+        {{ inlay_told(told, a, field.answer ~ more, kind) }} as inlay__beside_{{ n }}{{ more }},
         {%- endfor %}
     {%- endfor %}
-        {{ inlay_told(told, a, 'enriched_at', 'datetime') }} as inlay__enriched_at,
-        {{ inlay_told(told, a, 'model_version', 'string') }} as inlay__model_version,
-        {{ inlay_told(told, a, 'enrichment_state', 'string') }} as inlay__state
+        {{ inlay_told(told, a, inlay_mark(told, prefix, 'enriched_at', in_place), 'datetime') }} as inlay__enriched_at,
+        {{ inlay_told(told, a, inlay_mark(told, prefix, 'model_version', in_place), 'string') }} as inlay__model_version,
+        {{ inlay_told(told, a, inlay_mark(told, prefix, 'enrichment_state', in_place), 'string') }} as inlay__state
     from (select * from {{ rows }}) inlay_s
     {%- if there and not in_place %}
     left join (select * from {{ answers }}) inlay_a
@@ -103,9 +103,10 @@ select
     {{ inlay_quoted(inlay_there(own, field.original, rows)) }} as {{ inlay_quoted('original_' ~ field.name) }},
         {%- endif %}
     case when {{ current }} then {{ value }} end as {{ inlay_quoted(inlay_predicted(field)) }},
-        {%- for more, kind in inlay_beside(field) %}
-    case when {{ current }} then inlay__beside_{{ n }}_{{ loop.index }} {{ "else 'input_changed' " if more == '_null_reason' and there }}end as {{ inlay_quoted(inlay_predicted(field) ~ more) }},
+        {%- for more, kind in inlay_beside(field) if more != '_null_reason' %}
+    case when {{ current }} then inlay__beside_{{ n }}{{ more }} end as {{ inlay_quoted(inlay_predicted(field) ~ more) }},
         {%- endfor %}
+    case when {{ current }} or {{ value }} is null then inlay__beside_{{ n }}_null_reason else 'input_changed' end as {{ inlay_quoted(inlay_predicted(field) ~ '_null_reason') }},
     case
         when inlay__who_{{ n }} = 'human' then 'human'
         {%- if field.original is defined %}
@@ -161,6 +162,15 @@ from inlay_judged
         {{ a }}.{{ inlay_quoted(found) }}
     {%- endif -%}
 {%- endmacro %}
+
+
+{# The name of what is there once a row: in the source's own table it has the prefix. #}
+{% macro inlay_mark(told, prefix, name, in_place) %}
+    {%- if in_place and inlay_find(told, prefix ~ name) is not none -%}
+        {{- return(prefix ~ name) -}}
+    {%- endif -%}
+    {{- return(name) -}}
+{% endmacro %}
 
 
 {# 0 where the answer was given for another input than the row's present one, as far as the published table can tell;
