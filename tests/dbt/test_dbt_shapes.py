@@ -34,7 +34,7 @@ passes:
     model: openai:gpt-6-luna
     prompt: "{{{{ passes.sizes.size }}}} {{{{ row[{text}] }}}}"
     fields:
-      good: {{type: boolean, default: false}}
+      good: {{type: boolean, original: flag, default: false}}
       share: {{type: number, default: 0.5, confidence: true}}
       day: {{type: date, default: 2020-02-29}}
 output: {{table: staging.回答, inputs: true}}
@@ -49,12 +49,12 @@ def _quoted(name: str) -> str:
 def test_odd_names_keys_of_two_and_typed_fields(dbt_project: Callable[[str], DbtProject], tmp_path: Path) -> None:
     project = dbt_project("postgresql")
     key, text, own = map(_quoted, (ODD_KEY, ODD_TEXT, ODD_OWN))
-    rows = [("s", "1", "a", "7"), ("s", "3", "c ", "N/A"), ("t", "1", "d", "e\u0301")]
+    rows = [("s", "1", "a", "7", 1), ("s", "3", "c ", "N/A", 1), ("t", "1", "d", "e\u0301", "NULL")]
     project.sql(
         "CREATE SCHEMA staging",
         f"CREATE TABLE staging.顧客 (shop VARCHAR(9), {key} VARCHAR(9), {text} VARCHAR(99), {own} VARCHAR(9), "
-        "size_source INTEGER)",
-        *(f"INSERT INTO staging.顧客 VALUES ('{a}', '{b}', '{c}', '{d}', 1)" for a, b, c, d in rows),
+        "size_source INTEGER, flag SMALLINT)",
+        *(f"INSERT INTO staging.顧客 VALUES ('{a}', '{b}', '{c}', '{d}', 1, {e})" for a, b, c, d, e in rows),
         f"CREATE TABLE staging.回答 (shop VARCHAR(9), {key} VARCHAR(9), size BIGINT, size_source TEXT, tags TEXT, "
         "j_good BOOLEAN, j_share DOUBLE PRECISION, j_share_confidence DECIMAL(5,4), "
         f"{_quoted('input_' + ODD_TEXT)} TEXT)",
@@ -76,9 +76,9 @@ def test_odd_names_keys_of_two_and_typed_fields(dbt_project: Callable[[str], Dbt
         "shop, 2",
     )
     assert [(*row[:9], str(row[9]), row[10]) for row in found] == [
-        ("s", "1", "7", 7, "original", None, '["a", "b\'c"]', False, 0.5, "2020-02-29", "a"),
+        ("s", "1", "7", 7, "original", None, '["a", "b\'c"]', True, 0.5, "2020-02-29", "a"),
         # The first pass trims its input, so it is the same one; the second does not.
-        ("s", "3", "N/A", 8, "model", 8, '["x"]', False, 0.5, "2020-02-29", "c "),
+        ("s", "3", "N/A", 8, "model", 8, '["x"]', True, 0.5, "2020-02-29", "c "),
         ("t", "1", "e\u0301", 5, "default", None, '["a", "b\'c"]', False, 0.5, "2020-02-29", "d"),
     ]
 

@@ -305,7 +305,9 @@ from inlay_judged
     {%- if kind == 'string' -%}
         {{ inlay_text(expression, column) }}
     {%- elif column.is_string() -%}
-        {{ inlay_typed(expression, kind) }}
+        {{ adapter.dispatch('inlay_read')(inlay_trimmed(expression), kind) }}
+    {%- elif kind == 'boolean' and column.is_number() -%}
+        ({{ expression }} <> 0)
     {%- else -%}
         {{ expression }}
     {%- endif -%}
@@ -337,29 +339,78 @@ from inlay_judged
 
 
 {% macro inlay_typed(expression, kind) -%}
-    {{ adapter.dispatch('inlay_typed')(expression, kind) }}
+    cast({{ expression }} as {{ adapter.dispatch('inlay_type')(kind) }})
 {%- endmacro %}
 
-{% macro default__inlay_typed(expression, kind) -%}
-    cast({{ expression }} as {{ {
+{% macro default__inlay_type(kind) -%}
+    {{ {
         'string': dbt.type_string(), 'integer': dbt.type_bigint(), 'number': 'double precision', 'boolean': dbt.type_boolean(),
         'date': 'date', 'datetime': dbt.type_timestamp(), 'confidence': 'decimal(5, 4)',
-    }[kind] }})
+    }[kind] }}
 {%- endmacro %}
 
 {# SQLite has no dates: casting a text to one would leave the year. #}
-{% macro sqlite__inlay_typed(expression, kind) -%}
-    cast({{ expression }} as {{ {
+{% macro sqlite__inlay_type(kind) -%}
+    {{ {
         'string': 'text', 'integer': 'integer', 'number': 'real', 'boolean': 'integer', 'date': 'text', 'datetime': 'text',
         'confidence': 'real',
-    }[kind] }})
+    }[kind] }}
 {%- endmacro %}
 
-{% macro mysql__inlay_typed(expression, kind) -%}
-    cast({{ expression }} as {{ {
+{% macro mysql__inlay_type(kind) -%}
+    {{ {
         'string': 'char', 'integer': 'signed', 'number': 'double', 'boolean': 'signed', 'date': 'date',
         'datetime': 'datetime(6)', 'confidence': 'decimal(5, 4)',
-    }[kind] }})
+    }[kind] }}
+{%- endmacro %}
+
+
+{# A text as a number, boolean or date; null where it is none, so that one odd value of the source fails no build. #}
+{% macro default__inlay_read(text, kind) -%}
+    {{ dbt.safe_cast(text, adapter.dispatch('inlay_type')(kind)) }}
+{%- endmacro %}
+
+{% macro duckdb__inlay_read(text, kind) -%}
+    try_cast({{ text }} as {{ adapter.dispatch('inlay_type')(kind) }})
+{%- endmacro %}
+
+{% macro postgres__inlay_read(text, kind) -%}
+    case when {{ text }} ~* '{{ inlay_form(kind) }}' then {{ inlay_typed(text, kind) }} end
+{%- endmacro %}
+
+{% macro mysql__inlay_read(text, kind) -%}
+    {%- if kind == 'boolean' -%}
+        {{ inlay_truth(text) }}
+    {%- else -%}
+        case when {{ text }} regexp '{{ inlay_form(kind) }}' then {{ inlay_typed(text, kind) }} end
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro sqlite__inlay_read(text, kind) -%}
+    {%- if kind == 'boolean' -%}
+        {{ inlay_truth(text) }}
+    {%- elif kind in ('integer', 'number') -%}
+        case when {{ text }} glob '*[0-9]*' and not {{ text }} glob '*[^0-9{{ '.eE' if kind == 'number' }}+-]*' then {{ inlay_typed(text, kind) }} end
+    {%- else -%}
+        {{ text }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro inlay_truth(text) -%}
+    case when lower({{ text }}) in ('true', 't', 'yes', 'y', '1') then 1 when lower({{ text }}) in ('false', 'f', 'no', 'n', '0') then 0 end
+{%- endmacro %}
+
+{% macro inlay_form(kind) -%}
+    {%- set ordinary = '[1-9][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))' -%}
+    {%- set leap = '([1-9][0-9](0[48]|[2468][048]|[13579][26])|([2468][048]|[13579][26])00)-02-29' -%}
+    {%- set day = '(' ~ ordinary ~ '|' ~ leap ~ ')' -%}
+    {{ {
+        'integer': '^[-+]?[0-9]{1,18}$',
+        'number': '^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[-+]?[0-9]{1,2})?$',
+        'boolean': '^(true|t|yes|y|1|false|f|no|n|0)$',
+        'date': '^' ~ day ~ '$',
+        'datetime': '^' ~ day ~ '([ T]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?)?$',
+    }[kind] }}
 {%- endmacro %}
 
 
