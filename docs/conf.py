@@ -51,6 +51,7 @@ CONTENTS = (
             "running",
             "cost",
             "batch",
+            "dbt",
             "fewer-tokens",
             "models",
             "rules-and-corrections",
