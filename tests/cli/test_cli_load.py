@@ -61,7 +61,9 @@ def test_a_declaration_is_loaded_and_told_as_json(load: Callable[..., Result]) -
 
 
 def test_what_is_wrong_is_said_with_its_line(load: Callable[..., Result], tmp_path: Path) -> None:
-    (tmp_path / "evil.sql").write_text(DUMP.replace("CREATE TABLE `cache`", "\\! touch x\nCREATE TABLE `cache`"), "utf-8")
+    (tmp_path / "evil.sql").write_text(
+        DUMP.replace("CREATE TABLE `cache`", "\\! touch x\nCREATE TABLE `cache`"), "utf-8"
+    )
     done = load("evil.sql", "--into", "${LOOK}")
     assert done.exit_code == 2
     assert "error: evil.sql, line 4: " in done.stderr

@@ -20,7 +20,9 @@ REDRAWN_EVERY_S = 0.1
 
 
 @click.command(context_settings=options.CONTEXT)
-@click.argument("what", default=options.DEFAULT_FILE, metavar="[DECLARATION|DUMP]", shell_complete=completing.declarations)
+@click.argument(
+    "what", default=options.DEFAULT_FILE, metavar="[DECLARATION|DUMP]", shell_complete=completing.declarations
+)
 @click.option(
     "--into",
     metavar="URL",

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 @options.mode
 @click.option("--no-wait", is_flag=True, help="Return once the batches are ordered; any later run collects them.")
 @click.option("--yes", is_flag=True, help="Do not ask, even when it may cost more than 1 US dollar without a budget.")
-@click.option("--load", "load_first", is_flag=True, help="First load the dump that the declaration names, as inlay load.")
+@click.option(
+    "--load", "load_first", is_flag=True, help="First load the dump that the declaration names, as inlay load."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan; send nothing, write nothing.")
 @click.option("--no-publish", is_flag=True, help="Keep the answers in the store; leave the output file alone.")
 @options.as_json

@@ -168,7 +168,7 @@ class IntoColumns:
     ) -> list[list[Any]]:
         try:
             return [
-                [convert(literal) for literal in column]
+                list(convert(column))
                 for convert, column in zip([self._convert(column) for column in columns], literals, strict=True)
             ]
         except OverflowError:
@@ -187,19 +187,12 @@ class IntoColumns:
         if column.is_bytes:
             return texts.raw
         if column.type in ("DATE", "DATETIME", "TIMESTAMP") and self._kind != SQLITE:
-            return texts.date
+            return texts.dates
         if self._kind == SQLITE and column.type == "BIGINT" and column.unsigned:
             return texts.whole
-        if self._kind == POSTGRESQL:
-            return self._without_nul
-        return texts.text
-
-    def _without_nul(self, literal: bytes) -> str | None:
-        text = self._texts.text(literal)
-        if text is not None and "\0" in text:
-            self._texts.replaced += 1
-            return text.replace("\0", "\ufffd")
-        return text
+        if column.type in schema.WHOLE | schema.DECIMALS | schema.FLOATS:
+            return texts.numbers
+        return texts.without_nul if self._kind == POSTGRESQL else texts.texts
 
     def finish(self, tables: Sequence[Table]) -> None:
         """See `Target.finish`."""

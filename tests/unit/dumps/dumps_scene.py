@@ -52,7 +52,16 @@ def dumped(server: MariaDB, database: str, file: Path, *options: str) -> Path:
     assert program is not None
     with file.open("wb") as out:
         subprocess.run(
-            [program, "--no-defaults", "--protocol=tcp", "-h127.0.0.1", f"-P{server.port}", "-uroot", *options, database],
+            [
+                program,
+                "--no-defaults",
+                "--protocol=tcp",
+                "-h127.0.0.1",
+                f"-P{server.port}",
+                "-uroot",
+                *options,
+                database,
+            ],
             stdout=out,
             check=True,
         )

@@ -105,7 +105,17 @@ PASSED = (
     "INSERT INTO tenants VALUES (11,_binary '\\\\');\nINSERT INTO tenants VALUES (12,'\\\\'', DROP DATABASE victim;--');",
     "-- \\! touch {canary}\n# system touch {canary}\n/* \\! touch {canary}\n*/",
 )
-_VOLATILE = ("timestamp", "rand_seed", "last_", "insert_id", "pseudo", "identity", "gtid", "error_count", "warning_count")
+_VOLATILE = (
+    "timestamp",
+    "rand_seed",
+    "last_",
+    "insert_id",
+    "pseudo",
+    "identity",
+    "gtid",
+    "error_count",
+    "warning_count",
+)
 
 
 @pytest.fixture(scope="module")
@@ -183,8 +193,8 @@ def test_a_hostile_dump_has_no_effect_on_a_file_either(
     url = new_database(kind)
     into(url, write(TENANTS))
     for text in (
-        "CREATE TABLE `x\"; DROP TABLE tenants; --` (`c\"; DROP TABLE tenants` int DEFAULT 1);\n"
-        "INSERT INTO `x\"; DROP TABLE tenants; --` VALUES (1);",
+        'CREATE TABLE `x"; DROP TABLE tenants; --` (`c"; DROP TABLE tenants` int DEFAULT 1);\n'
+        'INSERT INTO `x"; DROP TABLE tenants; --` VALUES (1);',
         "CREATE TABLE y (a varchar(9));\nINSERT INTO y VALUES ('\\'); DROP TABLE tenants; --');",
     ):
         into(url, write(TENANTS + text))

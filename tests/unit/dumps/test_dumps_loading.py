@@ -91,8 +91,18 @@ def test_a_real_dump_becomes_rows_elsewhere(
     assert [bytes(value) for value in found[1][6:8]] == [b"\0\xff'\\\n\r\x1a\"", b"\x01\x01"]  # type: ignore[arg-type]
     assert found[1][8:] == ("x,y", 2)
     assert found[2][1:3] == (None, 4)
-    text = rows(target, f"SELECT CAST(u AS varchar), CAST(d AS varchar), f, y, tm, CAST(dd AS varchar) FROM \"{ODD}\" WHERE t1 = 2")  # noqa: S608, E501
-    expected = ("9223372036854775807", "12345678901234567890.0123456789", -1.5e-300, 2026, "-100:00:01.500", "2026-02-28")
+    text = rows(
+        target,
+        f'SELECT CAST(u AS varchar), CAST(d AS varchar), f, y, tm, CAST(dd AS varchar) FROM "{ODD}" WHERE t1 = 2',
+    )  # noqa: S608, E501
+    expected = (
+        "9223372036854775807",
+        "12345678901234567890.0123456789",
+        -1.5e-300,
+        2026,
+        "-100:00:01.500",
+        "2026-02-28",
+    )
     assert text == [expected]
     zero = rows(target, "SELECT CAST(z AS varchar) FROM child WHERE id = 10")
     assert zero == [("0000-00-00 00:00:00" if kind == "sqlite" else None,)]
@@ -151,7 +161,14 @@ def test_the_words_of_mysql_8_are_understood(database_url: str, database_kind: s
     names = rows(database_url, "SELECT name FROM t ORDER BY id")
     assert names == [("Ана",), ("ana",)]
     notes = " ".join(report.notes)
-    for left in ("partitions", "checks", "foreign keys", "computed default of u", "key fun over an expression", "old_view"):
+    for left in (
+        "partitions",
+        "checks",
+        "foreign keys",
+        "computed default of u",
+        "key fun over an expression",
+        "old_view",
+    ):
         assert left in notes
     if database_kind == "mysql":
         assert rows(database_url, "SELECT up, n FROM t ORDER BY id") == [("АНА", 3), ("ANA", None)]
@@ -197,7 +214,11 @@ def test_a_load_that_fails_leaves_everything_as_it_was(
 
         wishes["watch"] = stop
     elif how == "value":
-        second += "INSERT INTO second VALUES ('x','y');\n" if database_kind != "sqlite" else "INSERT INTO second VALUES (NULL,1);"
+        second += (
+            "INSERT INTO second VALUES ('x','y');\n"
+            if database_kind != "sqlite"
+            else "INSERT INTO second VALUES (NULL,1);"
+        )
     elif how == "width":
         second += "INSERT INTO second VALUES (1,2,3),(1);\n"
     file = write(LATER + second)
@@ -237,7 +258,9 @@ def test_a_load_that_was_killed_is_cleared_away_by_the_next(mariadb: MariaDB, wr
     assert rows(url, "SHOW TABLES") == [("s",), ("tenants",)]
 
 
-def test_two_loads_of_one_database_do_not_meet(database_url: str, database_kind: str, write: Callable[..., Path]) -> None:
+def test_two_loads_of_one_database_do_not_meet(
+    database_url: str, database_kind: str, write: Callable[..., Path]
+) -> None:
     if database_kind == "duckdb":
         return  # a file of DuckDB's is open in one process alone
     again: list[TargetError] = []
@@ -276,7 +299,9 @@ def test_a_foreign_key_from_outside_is_said_at_once(mariadb: MariaDB, write: Cal
     assert rows(url, "SELECT count(*) FROM tenants") == [(3,)]
 
 
-def test_a_dry_run_changes_nothing_and_makes_no_file(database_url: str, database_kind: str, write: Callable[..., Path]) -> None:
+def test_a_dry_run_changes_nothing_and_makes_no_file(
+    database_url: str, database_kind: str, write: Callable[..., Path]
+) -> None:
     report = into(database_url, write(TENANTS), dry_run=True)
     assert (report.loaded, report.rows) == (False, 3)
     path = parse(database_url, Path.cwd()).path
@@ -286,7 +311,9 @@ def test_a_dry_run_changes_nothing_and_makes_no_file(database_url: str, database
             assert con.dialect.table_columns(con, ("tenants",)) == []
 
 
-def test_a_dump_that_is_not_whole_is_taken_only_when_asked(new_database: Callable[[str], str], write: Callable[..., Path]) -> None:
+def test_a_dump_that_is_not_whole_is_taken_only_when_asked(
+    new_database: Callable[[str], str], write: Callable[..., Path]
+) -> None:
     url = new_database("sqlite")
     whole = (HEAD + TENANTS).encode()
     for name, data in (("cut.sql", whole), ("cut.sql.gz", whole)):

@@ -85,7 +85,7 @@ def test_mistakes_around_a_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for keys, says in (
         ({"dump": "d.sql"}, "say which database"),
         ({"dump": "d.sql", "into": "${NO_SUCH_VARIABLE}"}, "NO_SUCH_VARIABLE"),
-        ({"dump": "d.sql", "into": "sqlite:///x.db", "date": "latest"}, "no day to choose"),
+        ({"dump": "d.sql", "into": "sqlite:///x.db", "date": "2026-02-11"}, "no day to choose"),
         ({"dump": "d_{date}.sql", "into": "sqlite:///x.db", "date": "soon"}, "is not a day"),
         ({"dump": "e.sql", "into": "sqlite:///x.db"}, "cannot be read"),
         ({"dump": ".", "into": "sqlite:///x.db"}, "is a folder"),
@@ -114,7 +114,12 @@ def s3() -> Iterator[str]:
 def test_dumps_in_s3(s3: str, monkeypatch: pytest.MonkeyPatch, write: Callable[..., Path], tmp_path: Path) -> None:
     import boto3
 
-    for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "ENDPOINT_URL": s3, "REGION": "eu-west-1"}.items():
+    for name, value in {
+        "ACCESS_KEY_ID": "a",
+        "SECRET_ACCESS_KEY": "b",
+        "ENDPOINT_URL": s3,
+        "REGION": "eu-west-1",
+    }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     client = boto3.client("s3", region_name="us-east-1")
     client.create_bucket(Bucket="dumps")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inlay.dumps import reading
-from inlay.dumps.lexing import bytes_of
+from inlay.dumps.lexing import _one_by_one, bytes_of, unescaped
 from inlay.dumps.reading import Reader, Rows, Statement
-from inlay.dumps.values import columns_of
+from inlay.dumps.values import Texts, columns_of
 from inlay.errors import SourceError
 
 
@@ -60,7 +61,19 @@ def test_a_delimiter_that_begins_a_string_or_comment_is_refused() -> None:
 @given(st.integers(1, 40), st.integers(0, 10_000))
 def test_pieces_may_end_anywhere(size: int, seed: int) -> None:
     drawn = random.Random(seed)  # noqa: S311 (a test)
-    bits = ["'it''s'", "'\\\\'", "'a\\'b'", "NULL", "-1.5e-3", "0xAF", "_binary 'x\\0;'", "';),('", "'日本 😀'", "'/*'", "'--'"]
+    bits = [
+        "'it''s'",
+        "'\\\\'",
+        "'a\\'b'",
+        "NULL",
+        "-1.5e-3",
+        "0xAF",
+        "_binary 'x\\0;'",
+        "';),('",
+        "'日本 😀'",
+        "'/*'",
+        "'--'",
+    ]
     given = [[drawn.choice(bits) for _ in range(3)] for _ in range(drawn.randrange(1, 9))]
     text = ",\n".join(f"({', '.join(row)})" for row in given)
     data = f"-- c\nINSERT INTO `a b` (`x`, y,`z``q`) VALUES\n{text} ;\n/*!40000 UNLOCK TABLES */;\n".encode()
@@ -109,8 +122,16 @@ def test_executable_comments_within_each_other_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "inside"),
-    [("INSERT INTO t VALUES (1),(2,'a", "a row of t"), ("CREATE TABLE t (a int", "a statement"), ("/*!4 USE", "a comment")]
-    + [("SET @a = 'x", "a string"), ("INSERT INTO t VALUES (1)", "a statement"), ("INSERT INTO t VALUES (1),", "a row of t")],
+    [
+        ("INSERT INTO t VALUES (1),(2,'a", "a row of t"),
+        ("CREATE TABLE t (a int", "a statement"),
+        ("/*!4 USE", "a comment"),
+    ]
+    + [
+        ("SET @a = 'x", "a string"),
+        ("INSERT INTO t VALUES (1)", "a statement"),
+        ("INSERT INTO t VALUES (1),", "a row of t"),
+    ],
 )
 def test_a_dump_that_is_cut_off_says_where(text: str, inside: str) -> None:
     _, reader = read(text.encode())
@@ -136,3 +157,26 @@ def test_literals_say_what_they_say() -> None:
         b"x'4a'": b"J", b"b'100000001'": b"\x01\x01", b"'50\\%'": b"50\\%", b"-1.5": b"-1.5", b"_utf8mb4'a'": b"a",
     }  # fmt: skip
     assert {literal: bytes_of(literal) for literal in said} == said
+
+
+@given(st.text(alphabet="ab\\'\"n0Z%_é日", max_size=12))
+def test_both_ways_of_undoing_escapes_agree(text: str) -> None:
+    body = text.encode()
+    if re.fullmatch(rb"(?:[^'\\]|\\.|'')*", body) is not None:
+        assert unescaped(body) == _one_by_one(body, b"'")
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["'a'", "NULL", "'it''s'", "'\\0x'", "1", "-2.5e3", "0x4A", "TRUE", "null", "'日\\n'", '"q"', "'NULL'"]
+        )
+    )
+)
+def test_a_column_is_decoded_as_its_values_are(literals: list[str]) -> None:
+    texts = Texts("utf-8")
+    given = [literal.encode() for literal in literals]
+    if given:
+        one_by_one = [texts._text(literal) for literal in given]
+        assert texts.texts(given) == one_by_one
+        assert texts.numbers(given) == one_by_one
