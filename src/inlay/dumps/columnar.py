@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from inlay.databases import dialect
 from inlay.databases.address import DUCKDB, POSTGRESQL, SQLITE, Address
 from inlay.databases.connection import Connection, Database
 from inlay.databases.dialect import quoted_table
@@ -31,7 +32,7 @@ _WHOLE = {
 
 
 class IntoColumns:
-    """The database that an address names: a file of SQLite or DuckDB, or a schema of PostgreSQL. See `loading.Target`."""
+    """A file of SQLite or DuckDB, or a schema of PostgreSQL, by its address. See `loading.Target`."""
 
     def __init__(self, address: Address) -> None:
         self.shown = address.shown
@@ -237,7 +238,7 @@ class IntoColumns:
                 remedy="drop the views, load, and make them again",
             )
         self.con.run(f"TRUNCATE TABLE {old}")
-        self.con.run(f"INSERT INTO {old} SELECT * FROM {new}")
+        self.con.run(f"INSERT INTO {old} SELECT * FROM {new}")  # noqa: S608 (quoted names)
         self.con.run(f"DROP TABLE {new}")
 
     def _indexes(self, table: Table) -> None:
@@ -276,10 +277,7 @@ _TABLES = {
 def _to_sqlite(
     target: IntoColumns, table: str, names: Sequence[str], types: Sequence[str], values: list[list[Any]]
 ) -> None:
-    marks = ", ".join("?" * len(names))
-    target.con.executemany(
-        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", list(zip(*values, strict=True))
-    )
+    target.con.executemany(dialect.insert(table, names), list(zip(*values, strict=True)))
 
 
 def _to_duckdb(
@@ -292,12 +290,13 @@ def _to_duckdb(
         for column, kind in zip(values, types, strict=True)
     ]
     piece = pa.table(arrays, names=[f"c{number}" for number in range(len(names))])
+    into = ", ".join(names)
     casts = ", ".join(f"CAST(c{number} AS {kind})" for number, kind in enumerate(types))
     con = target.con
     with con.guarded():
         con.raw.register("inlay_piece", piece)
         try:
-            con.raw.execute(f"INSERT INTO {table} ({', '.join(names)}) SELECT {casts} FROM inlay_piece")
+            con.raw.execute(f"INSERT INTO {table} ({into}) SELECT {casts} FROM inlay_piece")  # noqa: S608 (quoted names)
         finally:
             con.raw.unregister("inlay_piece")
 

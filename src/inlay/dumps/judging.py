@@ -13,9 +13,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from inlay.dumps.declared import read_table
 from inlay.dumps.lexing import Kind
 from inlay.dumps.reading import Reader, Statement
-from inlay.dumps.schema import NotUnderstood, Table, Words, read_table
+from inlay.dumps.schema import Table
+from inlay.dumps.words import NotUnderstood, Words
 from inlay.errors import SourceError
 
 _AGAIN = "nothing was changed; make the dump again with mysqldump or mariadb-dump, of the tables alone"

@@ -1,8 +1,9 @@
 """A dump into MySQL or MariaDB: rows are sent on as the bytes that they are, tables are spelled anew.
 
-New tables are filled beside the old ones, and one RENAME TABLE puts all of them in place at once. What stays true: until
-that statement the schema's own tables are untouched; a load that dies leaves tables named inlay_new_… and inlay_old_…,
-which the next load clears away; two loads of one schema do not meet. The session's sql_mode is ours, never the dump's.
+New tables are filled beside the old ones, and one RENAME TABLE puts all of them in place at once. What stays true:
+until that statement the schema's own tables are untouched; a load that dies leaves tables named inlay_new_… and
+inlay_old_…, which the next load clears away; two loads of one schema do not meet. The session's sql_mode is ours,
+never the dump's.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ class IntoMySQL:
             others = self._referenced.get(name, set()) - set(tables)
             if others:
                 raise TargetError(
-                    f"{self.shown}: {', '.join(sorted(others))} refers to {name} by a foreign key, and is not in the dump",
+                    f"{self.shown}: {', '.join(sorted(others))} refers to {name} by a foreign key, "
+                    "and is not in the dump",
                     remedy="drop the foreign key: a table that is replaced every night cannot keep one",
                 )
 

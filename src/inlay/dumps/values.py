@@ -40,7 +40,7 @@ class Texts:
         self.no_dates = 0
 
     def texts(self, literals: list[bytes]) -> list[str | None]:
-        """Literals as text, None for NULL. A column is decoded at once: that is five times as fast as value by value."""
+        """Literals as text, None for NULL. A column is decoded at once, which is much faster than value by value."""
         try:
             text = b"\0".join(literals).decode(self.codec)
         except UnicodeDecodeError:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from dumps_scene import TENANTS, into, rows
 
 from inlay.errors import SourceError

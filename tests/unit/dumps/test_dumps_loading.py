@@ -86,7 +86,7 @@ def test_a_real_dump_becomes_rows_elsewhere(
     for _ in range(2):
         report = into(target, file)
     assert report.rows == 6
-    found = rows(target, f'SELECT "a b", "列", g, v, j, e, bl, b, s, t1 FROM "{ODD}" ORDER BY 1')  # noqa: S608
+    found = rows(target, f'SELECT "a b", "列", g, v, j, e, bl, b, s, t1 FROM "{ODD}" ORDER BY 1')
     assert found[1][:6] == (1, "山田 😀 \\ \n\t\r ' \"", 2, "山田 😀 \\ \n\t\r ' \"!", '{"a": [1, "é"]}', "a")
     assert [bytes(value) for value in found[1][6:8]] == [b"\0\xff'\\\n\r\x1a\"", b"\x01\x01"]  # type: ignore[arg-type]
     assert found[1][8:] == ("x,y", 2)
@@ -94,7 +94,7 @@ def test_a_real_dump_becomes_rows_elsewhere(
     text = rows(
         target,
         f'SELECT CAST(u AS varchar), CAST(d AS varchar), f, y, tm, CAST(dd AS varchar) FROM "{ODD}" WHERE t1 = 2',
-    )  # noqa: S608, E501
+    )
     expected = (
         "9223372036854775807",
         "12345678901234567890.0123456789",

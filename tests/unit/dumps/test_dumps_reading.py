@@ -60,7 +60,7 @@ def test_a_delimiter_that_begins_a_string_or_comment_is_refused() -> None:
 
 @given(st.integers(1, 40), st.integers(0, 10_000))
 def test_pieces_may_end_anywhere(size: int, seed: int) -> None:
-    drawn = random.Random(seed)  # noqa: S311 (a test)
+    drawn = random.Random(seed)
     bits = [
         "'it''s'",
         "'\\\\'",
