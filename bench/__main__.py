@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import lanes, planning, runs, sharing, starting, storing
+from bench import lanes, loading, planning, runs, sharing, starting, storing
 from bench.measure import Line
 
 Section = Callable[[Path, bool], list[Line]]
@@ -27,6 +27,7 @@ SECTIONS: dict[str, Section] = {
     "noop10m": planning.noop10m,
     "lane": lanes.lane,
     "sharing4": sharing.sharing4,
+    "load": loading.load,
 }
 
 

@@ -15,39 +15,14 @@ from inlay.dumps.words import NotUnderstood, Words
 
 ENGINES = frozenset(("INNODB", "MYISAM", "ARIA", "MEMORY", "HEAP", "ROCKSDB", "TOKUDB", "NDBCLUSTER", "NDB", "ARCHIVE"))
 # Options of a table that say how a server stores it: (words, whether a string or name follows that could matter).
-_STORED = frozenset(
-    [
-        "MAX_ROWS",
-        "MIN_ROWS",
-        "AVG_ROW_LENGTH",
-        "CHECKSUM",
-        "TABLE_CHECKSUM",
-        "DELAY_KEY_WRITE",
-        "PACK_KEYS",
-        "PAGE_CHECKSUM",
-        "TRANSACTIONAL",
-        "STATS_PERSISTENT",
-        "STATS_AUTO_RECALC",
-        "STATS_SAMPLE_PAGES",
-        "KEY_BLOCK_SIZE",
-        "ROW_FORMAT",
-        "ENCRYPTION",
-        "ENCRYPTED",
-        "ENCRYPTION_KEY_ID",
-        "COMPRESSION",
-        "PAGE_COMPRESSED",
-        "PAGE_COMPRESSION_LEVEL",
-        "TABLESPACE",
-        "INSERT_METHOD",
-        "AUTOEXTEND_SIZE",
-        "SECONDARY_ENGINE",
-        "ENGINE_ATTRIBUTE",
-        "SECONDARY_ENGINE_ATTRIBUTE",
-        "STORAGE",
-        "SEQUENCE",
-        "IETF_QUOTES",
-    ]
+_STORED_WORDS = (
+    "MAX_ROWS MIN_ROWS AVG_ROW_LENGTH CHECKSUM TABLE_CHECKSUM DELAY_KEY_WRITE PACK_KEYS PAGE_CHECKSUM "
+    "TRANSACTIONAL STATS_PERSISTENT STATS_AUTO_RECALC STATS_SAMPLE_PAGES KEY_BLOCK_SIZE ROW_FORMAT "
+    "ENCRYPTION ENCRYPTED ENCRYPTION_KEY_ID COMPRESSION PAGE_COMPRESSED PAGE_COMPRESSION_LEVEL TABLESPACE "
+    "INSERT_METHOD AUTOEXTEND_SIZE SECONDARY_ENGINE ENGINE_ATTRIBUTE SECONDARY_ENGINE_ATTRIBUTE STORAGE "
+    "SEQUENCE IETF_QUOTES"
 )
+_STORED = frozenset(_STORED_WORDS.split())
 _DIGITS = re.compile(rb"[0-9]+")
 
 

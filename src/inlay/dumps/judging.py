@@ -79,9 +79,9 @@ class Judge:
         words = Words(statement.tokens)
         try:
             return self._judged(words, statement)
-        except NotUnderstood as odd:
+        except (NotUnderstood, ValueError, IndexError) as odd:
             head = " ".join(token.text[:40].decode("utf-8", "replace") for token in statement.tokens[:4])
-            raise self.reader.refused(f"{head} …: not understood: {odd.what}", _AGAIN, statement.line) from None
+            raise self.reader.refused(f"{head} …: not understood: {str(odd)[:100]}", _AGAIN, statement.line) from None
 
     def _judged(self, words: Words, statement: Statement) -> Table | None:
         first = words.word()

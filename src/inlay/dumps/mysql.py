@@ -48,6 +48,7 @@ class IntoMySQL:
         self.notes: list[str] = []
         self._database = Database(address)
         self._schema = address.database
+        self._lock = f"inlay_load:{hashlib.sha256(self._schema.encode()).hexdigest()[:16]}"
         self._con: Connection | None = None
         self._kinds: dict[str, str] = {}  # the schema's tables and views
         self._referenced: dict[str, set[str]] = {}  # table -> those that refer to it by a foreign key
@@ -69,7 +70,7 @@ class IntoMySQL:
         """See `Target.open`."""
         con = self._con = self._database.connect()
         if write:
-            if not con.dialect.lock(con, f"inlay_load:{hashlib.sha256(self._schema.encode()).hexdigest()[:16]}", 0):
+            if not con.dialect.lock(con, self._lock, 0):
                 raise busy(self.shown)
             con.run(_SESSION)
             for name in self._tables():
@@ -168,7 +169,11 @@ class IntoMySQL:
         if self._con is None:
             return
         self.close()
+        if not self._made:
+            return
         with contextlib.suppress(DatabaseError), self._database.connect() as con:
+            if not con.dialect.lock(con, self._lock, 5):
+                return  # another load is at it by now, and these names may be its own
             con.run("SET SESSION lock_wait_timeout = 5, foreign_key_checks = 0")
             for name in self._made:
                 con.run(f"DROP TABLE IF EXISTS {con.quote(beside(name, 'new'))}")

@@ -9,124 +9,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from inlay.dumps.lexing import Kind, Token, named
+from inlay.dumps.lexing import Kind, Token
 
 WHOLE = frozenset(("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "INTEGER", "BIGINT", "BOOL", "BOOLEAN"))
 DECIMALS = frozenset(("DECIMAL", "DEC", "NUMERIC", "FIXED"))
 FLOATS = frozenset(("FLOAT", "DOUBLE", "REAL"))
 TEXTS = frozenset(("CHAR", "VARCHAR", "TINYTEXT", "TEXT", "MEDIUMTEXT", "LONGTEXT", "ENUM", "SET", "JSON"))
 BYTES = frozenset(("BINARY", "VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB", "BIT"))
-SHAPES = frozenset(
-    [
-        "GEOMETRY",
-        "POINT",
-        "LINESTRING",
-        "POLYGON",
-        "MULTIPOINT",
-        "MULTILINESTRING",
-        "MULTIPOLYGON",
-        "GEOMETRYCOLLECTION",
-        "GEOMCOLLECTION",
-    ]
+_SHAPES_WORDS = (
+    "GEOMETRY POINT LINESTRING POLYGON MULTIPOINT MULTILINESTRING MULTIPOLYGON GEOMETRYCOLLECTION GEOMCOLLECTION"
 )
+SHAPES = frozenset(_SHAPES_WORDS.split())
 TIMES = frozenset(("DATE", "DATETIME", "TIMESTAMP", "TIME", "YEAR"))
 OTHERS = frozenset(("UUID", "INET4", "INET6", "VECTOR"))
 TYPES = WHOLE | DECIMALS | FLOATS | TEXTS | BYTES | SHAPES | TIMES | OTHERS
 # Functions that give the same for the same row and reach nothing outside of it.
-PURE = frozenset(
-    [
-        "CONCAT",
-        "CONCAT_WS",
-        "LOWER",
-        "LCASE",
-        "UPPER",
-        "UCASE",
-        "TRIM",
-        "LTRIM",
-        "RTRIM",
-        "LEFT",
-        "RIGHT",
-        "SUBSTR",
-        "SUBSTRING",
-        "MID",
-        "REPLACE",
-        "REVERSE",
-        "LPAD",
-        "RPAD",
-        "LENGTH",
-        "CHAR_LENGTH",
-        "IF",
-        "IFNULL",
-        "NULLIF",
-        "COALESCE",
-        "GREATEST",
-        "LEAST",
-        "ABS",
-        "ROUND",
-        "FLOOR",
-        "CEIL",
-        "CEILING",
-        "TRUNCATE",
-        "MOD",
-        "SIGN",
-        "YEAR",
-        "MONTH",
-        "DAY",
-        "DAYOFMONTH",
-        "DATE",
-        "HOUR",
-        "MINUTE",
-        "SECOND",
-        "QUARTER",
-        "CAST",
-        "CONVERT",
-        "AS",
-        "CHAR",
-        "DECIMAL",
-        "SIGNED",
-        "UNSIGNED",
-        "BINARY",
-        "DATETIME",
-        "TIME",
-        "CHARSET",
-        "UTF8MB4",
-        "UTF8MB3",
-        "UTF8",
-        "LATIN1",
-        "USING",
-        "JSON_EXTRACT",
-        "JSON_UNQUOTE",
-        "JSON_VALUE",
-        "JSON_VALID",
-        "MD5",
-        "SHA1",
-        "SHA2",
-        "CRC32",
-        "HEX",
-        "UNHEX",
-        "CASE",
-        "WHEN",
-        "THEN",
-        "ELSE",
-        "END",
-        "AND",
-        "OR",
-        "NOT",
-        "XOR",
-        "IS",
-        "NULL",
-        "IN",
-        "BETWEEN",
-        "LIKE",
-        "DIV",
-        "TRUE",
-        "FALSE",
-        "REGEXP",
-        "DATEDIFF",
-        "TO_DAYS",
-        "INTEGER",
-    ]
+_PURE_WORDS = (
+    "CONCAT CONCAT_WS LOWER LCASE UPPER UCASE TRIM LTRIM RTRIM LEFT RIGHT SUBSTR SUBSTRING MID REPLACE "
+    "REVERSE LPAD RPAD LENGTH CHAR_LENGTH IF IFNULL NULLIF COALESCE GREATEST LEAST ABS ROUND FLOOR CEIL "
+    "CEILING TRUNCATE MOD SIGN YEAR MONTH DAY DAYOFMONTH DATE HOUR MINUTE SECOND QUARTER CAST CONVERT AS "
+    "CHAR DECIMAL SIGNED UNSIGNED BINARY DATETIME TIME CHARSET UTF8MB4 UTF8MB3 UTF8 LATIN1 USING "
+    "JSON_EXTRACT JSON_UNQUOTE JSON_VALUE JSON_VALID MD5 SHA1 SHA2 CRC32 HEX UNHEX CASE WHEN THEN ELSE "
+    "END AND OR NOT XOR IS NULL IN BETWEEN LIKE DIV TRUE FALSE REGEXP DATEDIFF TO_DAYS INTEGER"
 )
+PURE = frozenset(_PURE_WORDS.split())
 _MARKS = frozenset(b"()+-*/%,=<>!|&^~")
 
 
@@ -195,7 +101,7 @@ def is_pure(tokens: Sequence[Token], columns: set[str]) -> bool:
     for token in tokens:
         if token.kind is Kind.WORD and token.word not in PURE:
             return False
-        if token.kind is Kind.NAME and named(token.text).casefold() not in columns:
+        if token.kind is Kind.NAME and token.text.decode("utf-8", "replace").strip("`").casefold() not in columns:
             return False
         if token.kind is Kind.MARK and token.text[0] not in _MARKS:
             return False

@@ -41,7 +41,7 @@ def test_a_day_may_stand_in_folders_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["%H", "%Y%q", "today", "%"])
 def test_a_day_is_written_with_known_letters(tmp_path: Path, form: str) -> None:
-    with pytest.raises(SpecError, match="the day in load.dump"):
+    with pytest.raises(SpecError, match=r"the day in load\.dump"):
         places.latest(f"d_{{date:{form}}}.sql", tmp_path)
 
 
@@ -94,7 +94,7 @@ def test_mistakes_around_a_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ({"dump": "d.sql", "into": "mysql://h"}, "names no schema"),
     ):
         with pytest.raises((SpecError, SourceError), match=says):
-            project.load_dump(**keys)
+            project.load_dump(**keys)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(SpecError, match="names no dump"):
         project.load_dump(load_text(DECLARATION.replace("load:", "#")))
 
