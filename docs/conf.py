@@ -55,6 +55,7 @@ CONTENTS = (
             "fewer-tokens",
             "models",
             "rules-and-corrections",
+            "accuracy",
             "python",
         ),
     ),

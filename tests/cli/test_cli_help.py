@@ -51,6 +51,8 @@ def test_the_commands_are_listed_in_the_order_of_use() -> None:
         "inlay batch cancel",
         "inlay export",
         "inlay report",
+        "inlay eval",
+        "inlay dbt",
         "inlay store",
         "inlay store stats",
         "inlay store verify",

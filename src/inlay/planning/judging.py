@@ -20,6 +20,7 @@ from inlay.planning.estimate import Pricing
 from inlay.planning.human import corrected
 from inlay.spec.compiled import CompiledPass
 from inlay.spec.model import Enrichment
+from inlay.tables.choosing import chosen_rows
 from inlay.tables.rules import given_suffix, rules_of
 from inlay.tables.select import check_keys, missing_reason_sql, select_sql
 from inlay.tables.sql import connect, prepare, translate
@@ -82,10 +83,11 @@ class Judging:
             prepare(self._con, {step for part in self.passes for step in part.compiled.spec.normalize})
             # Cells are the side that the join holds in memory: rows stream past them with all their text.
             self._con.execute("SET disabled_optimizers = 'build_side_probe_side'")
-            self.types = dict(source.columns())
-            self._from = source.attach(self._con)
+            chosen = chosen_rows(self._con, source, enrichment)
+            self.types, self._from, self.select = dict(chosen.columns), chosen.relation, chosen.select
+            self._rows_source = chosen.rows
             self.key = key_sql(enrichment.source.key, self.types)
-            self.selected = select_sql(self._from, enrichment.select, self.types)
+            self.selected = select_sql(self._from, self.select, self.types)
             self._rules = [
                 rules_of(enrichment, part.compiled.spec, self.types, self._from, self._con) for part in self.passes
             ]
@@ -291,8 +293,9 @@ class Judging:
 
         Null and duplicate keys are refused with the offenders shown.
         """
-        select = self._enrichment.select
+        select = self.select
         rows = check_keys(self._con, self._from, self._enrichment.source.key, self.types, self._title)
+        every = rows if self._rows_source is None else self._rows_source
         if select.missing is not None and not select.known:
             reason = missing_reason_sql(select, self.types)
             found = self.sql(
@@ -301,10 +304,10 @@ class Judging:
             ).fetchall()
             # A row is selected exactly where it has such a reason.
             missing = {str(name): int(count) for name, count in found}
-            return rows, sum(missing.values()), missing
+            return every, sum(missing.values()), missing
         if select.where is not None or select.known:
-            return rows, self.one(f"SELECT count(*) FROM ({self.selected})", "select.where")[0], {}
-        return rows, rows, {}
+            return every, self.one(f"SELECT count(*) FROM ({self.selected})", "select.where")[0], {}
+        return every, rows, {}
 
 
 def _cells(store: Store, pass_id: int, columns: Sequence[str], room: int, pa: Any) -> tuple[Any, int | None]:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inlay.contracts import CELL_SCAN_COLUMNS, Source, Store
-from inlay.fingerprint_sql import key_sql, quote_ident, value_sql
+from inlay.fingerprint_sql import quote_ident, value_sql
 from inlay.spec.model import Enrichment, PassSpec, SelectSpec
+from inlay.tables.choosing import local_select
+from inlay.tables.keys import OfKeys
 from inlay.tables.rules import rules_of
 from inlay.tables.select import condition_sql
 from inlay.tables.sql import translate
@@ -22,43 +24,13 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-_TABLE = "__inlay_row"
 
-
-class OneRow:
-    """The rows of a source that have one key; fulfils `contracts.Source`. They are copied onto each connection."""
+class OneRow(OfKeys):
+    """The rows of a source that have one key; fulfils `contracts.Source`."""
 
     def __init__(self, source: Source, key: Sequence[str], wanted: str) -> None:
         """`wanted` is the key as the store writes it."""
-        self._source = source
-        self._key = tuple(key)
-        self._wanted = wanted
-        self._attached: list[duckdb.DuckDBPyConnection] = []
-
-    @property
-    def title(self) -> str:
-        """The source's own."""
-        return self._source.title
-
-    def columns(self) -> dict[str, str]:
-        """The source's own."""
-        return self._source.columns()
-
-    def attach(self, con: duckdb.DuckDBPyConnection) -> str:
-        """One reading of the source for each connection."""
-        import duckdb
-
-        if not any(known is con for known in self._attached):
-            key = key_sql(self._key, self.columns())
-            try:
-                con.execute(
-                    f"CREATE TEMP TABLE {_TABLE} AS SELECT * FROM {self._source.attach(con)} WHERE {key} = ?",
-                    [self._wanted],
-                )
-            except duckdb.Error as error:
-                raise translate(error, self.title) from None
-            self._attached.append(con)
-        return _TABLE
+        super().__init__(source, key, [wanted])
 
 
 class OneRowStore:
@@ -118,6 +90,7 @@ def read_facts(
 
     types = source.columns()
     relation = source.attach(con)
+    select = local_select(source, select)
     where = condition_sql(select.model_copy(update={"missing": None}), types)
     both = condition_sql(select, types)
     values = "".join(f", {value_sql(name, types[name])} AS {quote_ident(name)}" for name in columns)

@@ -65,9 +65,9 @@ class Planner:
         self._passes = list(passes)
         self._limit = enrichment.select.limit if limit is None else limit
         self._seconds_per_call = seconds_per_call
-        self._order = order_sql(enrichment.select)
         self._judging = Judging(enrichment, source, store, passes, memory_limit=memory_limit)
         try:
+            self._order = order_sql(self._judging.select)
             self.plan = self._plan(source.title)
         except BaseException:
             self.close()

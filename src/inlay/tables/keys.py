@@ -1,22 +1,77 @@
-"""Which of some row keys a source has, and which of its keys come nearest to one that it has not.
+"""The rows of a source that have some keys, which of these it has at all, and which of its keys come nearest to one.
 
-What stays true: keys are compared as text, exactly as planning does; only the key's columns are read, once, in bounded
-memory.
+What stays true: keys are compared as text, exactly as planning does; of a database only what is asked for is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import duckdb
 
 from inlay.contracts import Source
 from inlay.fingerprint_sql import key_sql
+from inlay.spec.model import SelectSpec
+from inlay.tables.choosing import ChoosingSource, local_select, only
 from inlay.tables.sql import translate
 
 NEAREST = 3
 # Longer keys are not compared letter by letter: the time that takes grows with the square of their length.
 _LONGEST_COMPARED = 200
+
+
+class OfKeys:
+    """The rows of any source that have some keys; fulfils `contracts.Source`. A database looks for them by their
+    column; other sources are read once for each connection."""
+
+    def __init__(
+        self, source: Source, key: Sequence[str], keys: Iterable[str], columns: Collection[str] | None = None
+    ) -> None:
+        """`keys` as the store writes them; `columns` (None: all) are read at least. Reads nothing."""
+        self._keys = tuple(dict.fromkeys(keys))
+        self._key = tuple(key)
+        self._direct = isinstance(source, ChoosingSource)
+        self._source = source.of_keys(self._keys, columns) if isinstance(source, ChoosingSource) else source
+        self._attached: list[tuple[duckdb.DuckDBPyConnection, str]] = []
+
+    @property
+    def title(self) -> str:
+        """The source's own."""
+        return self._source.title
+
+    def columns(self) -> dict[str, str]:
+        """The source's own."""
+        return self._source.columns()
+
+    def local(self, select: SelectSpec) -> SelectSpec:
+        """See `choosing.ChoosingSource.local`."""
+        return local_select(self._source, select)
+
+    def attach(self, con: duckdb.DuckDBPyConnection) -> str:
+        """One reading of the source for each connection, of a database one for all."""
+        if self._direct:
+            return self._source.attach(con)
+        name = next((name for known, name in self._attached if known is con), None)
+        if name is None:
+            import pyarrow as pa
+
+            name = f"__inlay_keys{next(_numbers)}"
+            con.register(f"{name}_wanted", pa.table({"k": pa.array(self._keys, pa.string())}))
+            try:
+                con.execute(
+                    f"CREATE TEMP TABLE {name} AS SELECT * FROM {self._source.attach(con)} "
+                    f"WHERE {key_sql(self._key, self.columns())} IN (SELECT k FROM {name}_wanted)"
+                )
+            except duckdb.Error as error:
+                raise translate(error, self.title) from None
+            finally:
+                con.unregister(f"{name}_wanted")
+            self._attached.append((con, name))
+        return name
+
+
+_numbers = itertools.count()
 
 
 def missing_keys(con: duckdb.DuckDBPyConnection, source: Source, key: Sequence[str], wanted: Iterable[str]) -> set[str]:
@@ -26,6 +81,8 @@ def missing_keys(con: duckdb.DuckDBPyConnection, source: Source, key: Sequence[s
     asked = sorted(set(wanted))
     if not asked:
         return set()
+    if isinstance(source, ChoosingSource):
+        source = source.of_keys(asked, key)
     text = key_sql(key, source.columns())
     con.register("__inlay_wanted", pa.table({"k": pa.array(asked, pa.string())}))
     try:
@@ -50,6 +107,7 @@ def nearest_keys(
     found: dict[str, list[str]] = {text: [] for text in wanted}
     if not asked:
         return found
+    source = only(source, key)
     text = key_sql(key, source.columns())
     con.register("__inlay_wanted", pa.table({"k": pa.array(asked, pa.string())}))
     try:

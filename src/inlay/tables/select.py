@@ -137,14 +137,16 @@ def check_keys(
             groups = f"SELECT k, count(*) AS n FROM (SELECT {text} AS k FROM {relation}) GROUP BY k HAVING n > 1"
             repeated = con.execute(f"{groups} ORDER BY n DESC, k LIMIT {_SHOWN + 1}").fetchall()
             if repeated:
-                raise _repeated(repeated, key, title)
+                raise repeated_keys([(key_parts(text, len(key)), count) for text, count in repeated], key, title)
     except duckdb.Error as error:
         raise translate(error, title) from None
     return int(rows)
 
 
-def _repeated(worst: Sequence[tuple[str, int]], key: Sequence[str], title: str) -> PlanError:
-    shown = [f"{' + '.join(map(repr, key_parts(text, len(key))))} ({count} rows)" for text, count in worst[:_SHOWN]]
+def repeated_keys(worst: Sequence[tuple[Sequence[str], int]], key: Sequence[str], title: str) -> PlanError:
+    """The error for keys (their parts, and in how many rows they are) that tell no row apart; one more than is shown
+    says that there are more."""
+    shown = [f"{' + '.join(map(repr, parts))} ({count} rows)" for parts, count in worst[:_SHOWN]]
     more = "; and more" if len(worst) > _SHOWN else ""
     return PlanError(
         f"{title}: the row key ({', '.join(key)}) is not unique: {'; '.join(shown)}{more}",
