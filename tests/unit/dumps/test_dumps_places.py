@@ -79,6 +79,15 @@ def test_a_declaration_says_what_where_to_and_what_stays(tmp_path: Path) -> None
     assert report.to_json()["rows"] == 3
 
 
+def test_the_tables_of_a_store_stay_whatever_they_begin_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORE_URL", "mysql://u:p@h/staging?prefix=Kept_")
+    more = "".join(f"CREATE TABLE {name} (a int);\n" for name in ("kept_answers", "inlay_answers", "keptalso"))
+    (tmp_path / "d.sql").write_text(HEAD + TENANTS + more + FOOT, encoding="utf-8")
+    text = DECLARATION.replace("DUMP", "d.sql") + "store: ${STORE_URL}\n"
+    report = project.load_dump(load_text(text, folder=tmp_path))
+    assert dict(report.skipped) == dict.fromkeys(("kept_answers", "inlay_answers"), "protected")
+
+
 def test_mistakes_around_a_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d.sql").write_text(TENANTS, encoding="utf-8")
