@@ -135,6 +135,7 @@ def test_dumps_in_s3(s3: str, monkeypatch: pytest.MonkeyPatch, write: Callable[.
     for day in ("20260209", "20260210"):
         body = write(TENANTS.replace("O\\'Brien", day), "x.sql.gz").read_bytes()
         client.put_object(Bucket="dumps", Key=f"shop/shop_{day}.sql.gz", Body=body)
+    client.close()
     url = f"sqlite:///{tmp_path}/s.db"
     pattern = f"s3://dumps/shop/{SHOP}"
     report = project.load_dump(dump=pattern, date="latest", into=url)
@@ -158,6 +159,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(
     client = boto3.client("s3", region_name="us-east-1")
     client.create_bucket(Bucket="broken")
     client.put_object(Bucket="broken", Key="d.sql", Body=write(TENANTS).read_bytes())
+    client.close()
     monkeypatch.setattr(places, "CHUNK", 100)
     with places.opened("s3://broken/d.sql", tmp_path) as dump:
         stream = dump._stream
