@@ -49,6 +49,7 @@ CONTENTS = (
             "declaration",
             "fields",
             "running",
+            "loading-dumps",
             "cost",
             "batch",
             "dbt",
