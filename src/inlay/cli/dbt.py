@@ -15,7 +15,9 @@ from inlay.cli import options
     metavar="TABLE",
     help="The table that holds the rows in the warehouse, where the source is files, a query or named otherwise there.",
 )
-@click.option("--source", metavar="NAME", help="The dbt source of tables that are named without a schema.  [default: raw]")
+@click.option(
+    "--source", metavar="NAME", help="The dbt source of tables that are named without a schema.  [default: raw]"
+)
 @click.option("--model", metavar="NAME", help="The staging model.  [default: stg_ and the name of the table]")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if something would change.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; show what would change, as a diff.")

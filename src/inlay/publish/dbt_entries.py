@@ -164,7 +164,9 @@ def _bounds(field: DbtField) -> dict[str, Any]:
 
 def _row_column(name: str, said: str) -> Entry:
     if name == "enrichment_state":
-        return _column(name, said, _test("inlay_accepted_values", warn=True, values=[state.value for state in CellState]))
+        return _column(
+            name, said, _test("inlay_accepted_values", warn=True, values=[state.value for state in CellState])
+        )
     if name == "enrichment_cost_usd":
         return _column(name, said, _test("inlay_between", least=0))
     return _column(name, said)
@@ -173,7 +175,9 @@ def _row_column(name: str, said: str) -> Entry:
 def _history(model: DbtModel, place: Place) -> Entry:
     key = [_column(name, "The source's key.") for name in model.key]
     columns = [*key, *(_column(name, said) for name, said in _HISTORY)]
-    entry = _table(place, f"Every answer that there ever was for {model.rows.identifier}; only added to.", columns, model)
+    entry = _table(
+        place, f"Every answer that there ever was for {model.rows.identifier}; only added to.", columns, model
+    )
     entry["data_tests"] = [_test("inlay_unique", columns=["enrichment", "seq", "field"])]
     return entry
 

@@ -19,9 +19,12 @@ from inlay.publish.dbt import DbtField, DbtModel, Place
 MACROS = "macros"
 
 _REGION = re.compile(
-    r"\{# inlay:begin (?P<owner>[\w-]+) (?P<digest>[0-9a-f]{16})[^\n]*?#\}\n(?P<body>.*?)\{# inlay:end #\}\n?", re.DOTALL
+    r"\{# inlay:begin (?P<owner>[\w-]+) (?P<digest>[0-9a-f]{16})[^\n]*?#\}\n(?P<body>.*?)\{# inlay:end #\}\n?",
+    re.DOTALL,
 )
-_SHOWN_AS = re.compile(r"[\\'{}%#]|[^\x20-\uffff]|[\x7f-\xa0\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\udfff\ufeff]")
+_SHOWN_AS = re.compile(
+    r"[\\'{}%#]|[^\x20-\uffff]|[\x7f-\xa0\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\udfff\ufeff]"
+)
 _HINT = "written by `inlay dbt`; what is outside these marks is yours"
 
 
@@ -41,7 +44,9 @@ def region(text: str) -> Region | None:
     found = _REGION.search(text)
     if found is None:
         return None
-    return Region(found["owner"], found["digest"], _digest(found["body"]) != found["digest"], found.start(), found.end())
+    return Region(
+        found["owner"], found["digest"], _digest(found["body"]) != found["digest"], found.start(), found.end()
+    )
 
 
 def replaced(text: str, old: Region, new: str) -> str:

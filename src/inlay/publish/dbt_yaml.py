@@ -327,7 +327,9 @@ def _entry(head: str, part: Any, *, deeper: bool) -> list[str]:
     short = isinstance(part, Mapping) and all(not isinstance(inner, Mapping | list | tuple) for inner in part.values())
     if (isinstance(part, Mapping) and not short) or deeper:
         return [head, *(f"  {line}" for line in _lines(part))]
-    first, *rest = f"{head} {_flow(part, 0)}".split("\n") if isinstance(part, Mapping | list | tuple) else [
-        f"{head} {_scalar(part)}"
-    ]
+    first, *rest = (
+        f"{head} {_flow(part, 0)}".split("\n")
+        if isinstance(part, Mapping | list | tuple)
+        else [f"{head} {_scalar(part)}"]
+    )
     return [first, *rest]
