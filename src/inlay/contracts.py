@@ -176,6 +176,13 @@ class Store(Protocol):
         """All that ever happened to a cell, oldest first."""
         ...
 
+    def events(self, pass_id: int, *, after: int = 0, limit: int = 5000) -> list[tuple[str, CellEvent]]:
+        """(row key, line) of the history of all cells of a pass, in order of `seq`, from the first one behind `after`.
+
+        Read on from the last `seq` that came. A line that is told once never changes; `prune`, `clear` and `forget`
+        may take it away."""
+        ...
+
     def counts(self, pass_id: int) -> dict[tuple[str, str], int]:
         """(state, reason) to number of cells."""
         ...
@@ -261,6 +268,17 @@ class Store(Protocol):
     ) -> dict[str, int]:
         """Forget cells (and answers that only they referred to), so that they are new again. Destructive, atomic;
         the next run pays for them. Corrections stay. Counts of what went."""
+        ...
+
+    def forget(self, enrichment: str, keys: Sequence[str]) -> dict[str, int]:
+        """Erase rows for good, a person's for example: their cells, history, corrections (withdrawn ones too), every
+        answer they ever had that no other cell of any enrichment refers to (its input and raw text with it), and
+        their part in open batches. Attempts lose the address of what went, and keep their money.
+
+        Destructive, atomic, idempotent; unknown keys are no error. When it returns, the bytes are gone from the
+        store's own file too. Failed answers that no row refers to go along; whole ones (an earlier name of a row that
+        was cleared since) are for `prune`. Counts of what went: cells, history, corrections, answers, batch_lines,
+        attempts. Files of batches, published tables and backups are not the store's to mend."""
         ...
 
 

@@ -12,6 +12,7 @@ from inlay.cli.options import command_line
 from inlay.cli.sheet import Sheet, sheet
 
 if TYPE_CHECKING:
+    from inlay.project.publishing import Published
     from inlay.project.report import Report
     from inlay.spec.model import Enrichment
 
@@ -31,6 +32,9 @@ _RESERVED = frozenset(
 
 def draw(out: screen.Page, report: Report, enrichment: Enrichment, file: str | None) -> None:
     """The whole summary."""
+    if report.skipped or report.dry_run:
+        draw_briefly(out, report)
+        return
     summary = report.summary
     if report.plan.nothing_to_do:
         why = "the limit is 0" if report.plan.rows_to_do else "every selected row is taken care of"
@@ -47,6 +51,12 @@ def draw(out: screen.Page, report: Report, enrichment: Enrichment, file: str | N
         out.line(f"note: {note}")
     for line in _next(report, file):
         out.line(line)
+
+
+def draw_briefly(out: screen.Page, report: Report) -> None:
+    """A run that did nothing: why, and what there is to say of it."""
+    for line in (report.line, *(f"note: {note}" for note in report.notes)):
+        out.line(words.escaped(line))
 
 
 def stopped_line(report: Report) -> str:
@@ -120,16 +130,30 @@ def _money(report: Report) -> Iterator[str]:
 def _published(report: Report, enrichment: Enrichment) -> Iterator[str]:
     if report.published is None:
         return
+    done = report.publication
+    if done is not None and done.new is not None:
+        yield published_line(done)
+        return
     path = _from_here(report.published)
     yield f"wrote {path}: {words.counted(report.published_rows, 'row')}"
     yield f"look: duckdb -c {_shell_quoted(example_select(path, enrichment))}"
+
+
+def published_line(done: Published) -> str:
+    """What became of the rows of a table of a database."""
+    parts = ", ".join(
+        f"{words.count(number or 0)} {word}"
+        for word, number in (("new", done.new), ("changed", done.changed), ("unchanged", done.unchanged))
+    )
+    more = f"; {words.counted(done.history, 'line')} of history" if done.history else ""
+    return f"published {words.escaped(done.place)}: {words.counted(done.rows, 'row')} ({parts}){more}"
 
 
 def example_select(path: str, enrichment: Enrichment) -> str:
     """SQL that shows the first rows of the published table: the key and the first few answers."""
     columns = list(enrichment.source.key)
     for spec in enrichment.passes:
-        columns += [spec.prefix + name for name in spec.fields]
+        columns += [spec.column(name) for name in spec.fields]
     names = ", ".join(_identifier(name) for name in columns[:6])
     place = path.replace("'", "''")
     return f"SELECT {names} FROM '{place}' LIMIT 10"  # noqa: S608 (text to be shown, quoted all the same)

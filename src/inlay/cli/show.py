@@ -50,7 +50,7 @@ def show(declaration: str, limit: int, columns: str | None, as_json: bool) -> No
 def answers(enrichment: Enrichment, known: list[str]) -> list[str]:
     """The key, a source column to recognise a row by, and the fields of every pass."""
     key = [name for name in enrichment.source.key if name in known]
-    fields = [f"{part.prefix}{name}" for part in enrichment.passes for name in part.fields]
+    fields = [part.column(name) for part in enrichment.passes for name in part.fields]
     named = next((name for name in known if name not in key and name.lower() in ("title", "name", "full_name")), None)
     if enrichment.source.content_key:  # which says nothing to anybody
         read = [name for name in known if name in enrichment.passes[0].inputs]

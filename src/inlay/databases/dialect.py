@@ -84,12 +84,58 @@ class Dialect(Protocol):
         """The columns of the primary key (or of a unique key over columns that are never null); empty without one."""
         ...
 
-    def column_type(self, kind: pa.DataType, *, key: bool = False) -> str:
-        """The type of a column that is to hold these values, for DDL; `key`: it is part of a key."""
+    def column_type(self, kind: pa.DataType, *, key: bool = False, longest: int = 0) -> str:
+        """The type of a column that is to hold these values, for DDL; `key`: it is part of a key; `longest`: no text
+        has more characters, so that a shorter type than that for any text may do."""
         ...
 
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
-        """An INSERT of all `columns` that updates `update` where the key is there (`?` for values). All quoted."""
+    def create_table(
+        self, table: str, columns: Sequence[tuple[str, str]], key: Sequence[str], index: tuple[str, str] | None
+    ) -> list[str]:
+        """The statements that make a table of (name, type), with a primary key and one more index (its name and its
+        column) where that helps. Names quoted."""
+        ...
+
+    def retype(self, table: str, column: str, kind: str) -> str:
+        """The statement that gives a column another, wider type; empty where a column holds whatever comes. Quoted."""
+        ...
+
+    def upsert(
+        self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str], *, rows: int = 1
+    ) -> str:
+        """An INSERT of `rows` rows of all `columns` that updates `update` where the key is there (`?` for values). All
+        quoted."""
+        ...
+
+    def upsert_rows(
+        self,
+        con: Connection,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        update: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        schema: pa.Schema,
+    ) -> None:
+        """Run that upsert for rows whose keys differ, as fast as the driver allows; `schema` names their types."""
+        ...
+
+    def update_rows(
+        self,
+        con: Connection,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        schema: pa.Schema,
+    ) -> None:
+        """Set `columns` where `key` is equal, for each of the rows, which hold the columns and then the key. Names
+        quoted."""
+        ...
+
+    def sender(self, kind: pa.DataType) -> Callable[[Any], Any] | None:
+        """What makes a value of this type (never None) what the driver takes and the database can hold; None where it
+        goes as it is. Moments are UTC."""
         ...
 
     def lock(self, con: Connection, name: str, wait_s: float) -> bool:
@@ -168,13 +214,51 @@ def quoted_table(dialect: Dialect, parts: Sequence[str]) -> str:
     return ".".join(dialect.quote(part) for part in parts)
 
 
-def insert(table: str, columns: Sequence[str]) -> str:
-    """INSERT INTO … VALUES (?, …); names quoted already."""
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+def insert(table: str, columns: Sequence[str], rows: int = 1) -> str:
+    """INSERT INTO … VALUES (?, …), …; names quoted already."""
+    places = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([places] * rows)}"
 
 
-def on_conflict(table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
-    """The upsert that PostgreSQL, SQLite and DuckDB share."""
+def conflict(key: Sequence[str], update: Sequence[str]) -> str:
+    """What PostgreSQL, SQLite and DuckDB do with a row whose key is there."""
     changed = ", ".join(f"{name} = excluded.{name}" for name in update)
-    action = f"DO UPDATE SET {changed}" if changed else "DO NOTHING"
-    return f"{insert(table, columns)} ON CONFLICT ({', '.join(key)}) {action}"
+    return f"ON CONFLICT ({', '.join(key)}) DO " + (f"UPDATE SET {changed}" if changed else "NOTHING")
+
+
+def on_conflict(table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str], rows: int = 1) -> str:
+    """The upsert that PostgreSQL, SQLite and DuckDB share."""
+    return f"{insert(table, columns, rows)} {conflict(key, update)}"
+
+
+def update(table: str, columns: Sequence[str], key: Sequence[str]) -> str:
+    """UPDATE … SET … WHERE key (`?` for values); names quoted already."""
+    return (
+        f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in columns)} "
+        f"WHERE {' AND '.join(f'{name} = ?' for name in key)}"
+    )
+
+
+def created(table: str, columns: Sequence[tuple[str, str]], key: Sequence[str], more: str = "") -> str:
+    """CREATE TABLE with a primary key whose columns are never null; names quoted already."""
+    parts = [f"{name} {kind}{' NOT NULL' if name in key else ''}" for name, kind in columns]
+    return f"CREATE TABLE {table} ({', '.join(parts)}, PRIMARY KEY ({', '.join(key)}){more})"
+
+
+# How large one statement of many rows may become: its values, and its bytes of text.
+_VALUES, _BYTES = 8_000, 1_000_000
+_SIZES = (512, 128, 32, 8, 1)  # rows a statement; few sizes, so that statements are prepared once
+
+
+def in_statements(
+    con: Connection, statement: Callable[[int], str], rows: Sequence[Sequence[Any]], *, most_bytes: int = _BYTES
+) -> None:
+    """Run `statement(n)` over rows, n of them at a time: a round trip and a parse for many rows instead of each."""
+    at = 0
+    weights = [sum(len(value) for value in row if isinstance(value, str | bytes)) for row in rows]
+    for size in _SIZES:
+        if size > 1 and size * len(rows[0] if rows else ()) > _VALUES:
+            continue
+        while len(rows) - at >= size and (size == 1 or sum(weights[at : at + size]) <= most_bytes):
+            con.execute(statement(size), [value for row in rows[at : at + size] for value in row])
+            at += size

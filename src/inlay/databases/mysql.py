@@ -6,14 +6,18 @@ makes is compared by its bytes; `0000-00-00`, which is no date, is read as NULL 
 
 from __future__ import annotations
 
+import datetime as dt
+import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inlay.databases import dialect
 from inlay.databases.address import Address
 from inlay.databases.dialect import Column
 from inlay.databases.errors import Trouble
+from inlay.errors import SpecError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from inlay.databases.connection import Connection
 
 CONNECT_S = 10
+SHORT_TEXT = 255  # characters of a text that can be a key, or be indexed whole
 READ_S = 600
 _TROUBLES: dict[Trouble, tuple[int, ...]] = {
     # Server gone, lost during a query, shutdown, cannot connect, too many connections, killed, not yet ready.
@@ -83,14 +88,7 @@ class MySQL:
         import pymysql
 
         options = address.options
-        named: dict[str, Any] = {}
-        for mine, theirs in (("ssl_ca", "ssl_ca"), ("ssl_cert", "ssl_cert"), ("ssl_key", "ssl_key")):
-            if mine in options:
-                named[theirs] = options[mine]
-        if options.get("ssl", "").lower() in ("1", "true", "required", "require"):
-            named["ssl"] = {}
-        if options.get("ssl_verify_identity", "").lower() in ("1", "true"):
-            named["ssl_verify_identity"] = True
+        named = _tls(options)
         if "unix_socket" in options:
             named["unix_socket"] = options["unix_socket"]
         return pymysql.connect(
@@ -145,6 +143,8 @@ class MySQL:
             return Trouble.LOST, None
         if isinstance(error, pymysql.MySQLError):
             code = error.args[0] if error.args and isinstance(error.args[0], int) else None
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                return Trouble.DENIED, code  # waiting mends no certificate
             if code in _BY_CODE:
                 return _BY_CODE[code], code
             if isinstance(error, pymysql.err.DataError):
@@ -252,12 +252,14 @@ class MySQL:
         nullable = {column.name for column in self.table_columns(con, table) if column.nullable}
         return first_key(rows, nullable)
 
-    def column_type(self, kind: pa.DataType, *, key: bool = False) -> str:
+    def column_type(self, kind: pa.DataType, *, key: bool = False, longest: int = 0) -> str:
         """See `Dialect.column_type`."""
         import pyarrow as pa
 
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin" if key else "LONGTEXT CHARACTER SET utf8mb4"
+            if key or 0 < longest <= SHORT_TEXT:
+                return f"VARCHAR({longest or SHORT_TEXT}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            return "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         if pa.types.is_timestamp(kind):
             return "DATETIME(6)"
         return dialect_type(
@@ -271,11 +273,63 @@ class MySQL:
             },
         )
 
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
+    def create_table(
+        self, table: str, columns: Sequence[tuple[str, str]], key: Sequence[str], index: tuple[str, str] | None
+    ) -> list[str]:
+        """See `Dialect.create_table`."""
+        more = "" if index is None else f", KEY {index[0]} ({index[1]})"
+        return [dialect.created(table, columns, key, more)]
+
+    def retype(self, table: str, column: str, kind: str) -> str:
+        """See `Dialect.retype`."""
+        return f"ALTER TABLE {table} MODIFY COLUMN {column} {kind}"
+
+    def upsert(
+        self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str], *, rows: int = 1
+    ) -> str:
         """See `Dialect.upsert`."""
         # VALUES() is deprecated in MySQL 8.0.20, but the only form that MariaDB knows too.
         changed = ", ".join(f"{name} = VALUES({name})" for name in update or key[:1])
-        return f"{dialect.insert(table, columns)} ON DUPLICATE KEY UPDATE {changed}"
+        return f"{dialect.insert(table, columns, rows)} ON DUPLICATE KEY UPDATE {changed}"
+
+    def upsert_rows(
+        self,
+        con: Connection,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        update: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        schema: pa.Schema,
+    ) -> None:
+        """See `Dialect.upsert_rows`."""
+        dialect.in_statements(con, lambda n: self.upsert(table, columns, key, update, rows=n), rows)
+
+    def update_rows(
+        self,
+        con: Connection,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        schema: pa.Schema,
+    ) -> None:
+        """See `Dialect.update_rows`."""
+        import pyarrow as pa
+
+        # A collation may take other texts for the same: the key's index finds the row, its bytes decide.
+        width = len(columns)
+        texts = [at for at, kind in enumerate(schema.types) if at >= width and pa.types.is_string(kind)]
+        exact = "".join(f" AND CONVERT({key[at - width]} USING utf8mb4) COLLATE utf8mb4_bin = ?" for at in texts)
+        if exact:
+            rows = [(*row, *(row[at] for at in texts)) for row in rows]
+        con.executemany(dialect.update(table, columns, key) + exact, rows)
+
+    def sender(self, kind: pa.DataType) -> Callable[[Any], Any] | None:
+        """See `Dialect.sender`."""
+        import pyarrow as pa
+
+        return _moment if pa.types.is_timestamp(kind) else None
 
     def lock(self, con: Connection, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`. A server-wide name of at most 64 characters."""
@@ -288,12 +342,40 @@ class MySQL:
                 return False
 
 
+def _tls(options: Mapping[str, str]) -> dict[str, Any]:
+    """What the options of an address say about TLS, as PyMySQL wants it; nothing: where the server offers it."""
+    for name in ("ssl_ca", "ssl_cert", "ssl_key"):
+        if name in options and not Path(options[name]).is_file():
+            raise SpecError(
+                f"{name} of the address names no file: {options[name][:200]}",
+                key="connection",
+                remedy="name the certificate's file by its full path",
+            )
+    named: dict[str, Any] = {name: options[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in options}
+    asked = options.get("ssl", "").lower()
+    if asked == "verify":
+        context = ssl.create_default_context(cafile=options.get("ssl_ca"))
+        if "ssl_cert" in options:
+            context.load_cert_chain(options["ssl_cert"], options.get("ssl_key"))
+        return {"ssl": context}
+    if options.get("ssl_verify_identity", "").lower() in ("1", "true"):
+        named["ssl_verify_identity"] = True
+    if not named and asked in ("1", "true", "required", "require"):
+        named["ssl"] = {"verify_mode": "none"}  # an empty dict would mean: where the server offers it
+    return named
+
+
 def _hang_up(raw: Any) -> None:
     """End a connection in the middle of an answer. The driver would read the rest of it first, however much it is."""
     result, raw._result = raw._result, None
     if result is not None:
         result.unbuffered_active = False
     raw._force_close()
+
+
+def _moment(value: dt.datetime) -> str:
+    """A moment of UTC, with or without its zone, as DATETIME reads it."""
+    return value.isoformat(" ", "microseconds")[:26]
 
 
 def _characters(name: str) -> int:

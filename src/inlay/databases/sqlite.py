@@ -6,9 +6,10 @@ with, whatever its column says, so `described` can only tell what the columns we
 
 from __future__ import annotations
 
+import datetime as dt
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inlay.databases import dialect
@@ -127,7 +128,7 @@ class SQLite:
         rowid = len(key) == 1 and key[0][2].upper() == "INTEGER"
         return tuple(row[1] for row in key) if rowid or all(row[3] for row in key) else ()
 
-    def column_type(self, kind: pa.DataType, *, key: bool = False) -> str:
+    def column_type(self, kind: pa.DataType, *, key: bool = False, longest: int = 0) -> str:
         """See `Dialect.column_type`."""
         import pyarrow as pa
 
@@ -137,13 +138,66 @@ class SQLite:
             kind, {"double": "REAL", "bytes": "BLOB", "bool": "BOOLEAN", "text": "TEXT", "unsigned": "INTEGER"}
         )
 
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str]) -> str:
+    def create_table(
+        self, table: str, columns: Sequence[tuple[str, str]], key: Sequence[str], index: tuple[str, str] | None
+    ) -> list[str]:
+        """See `Dialect.create_table`."""
+        made = [dialect.created(table, columns, key)]
+        return made if index is None else [*made, f"CREATE INDEX {index[0]} ON {table} ({index[1]})"]
+
+    def retype(self, table: str, column: str, kind: str) -> str:
+        """See `Dialect.retype`."""
+        return ""
+
+    def upsert(
+        self, table: str, columns: Sequence[str], key: Sequence[str], update: Sequence[str], *, rows: int = 1
+    ) -> str:
         """See `Dialect.upsert`."""
-        return dialect.on_conflict(table, columns, key, update)
+        return dialect.on_conflict(table, columns, key, update, rows)
+
+    def upsert_rows(
+        self,
+        con: Connection,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        update: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        schema: pa.Schema,
+    ) -> None:
+        """See `Dialect.upsert_rows`."""
+        con.executemany(self.upsert(table, columns, key, update), rows)
+
+    def update_rows(
+        self,
+        con: Connection,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        schema: pa.Schema,
+    ) -> None:
+        """See `Dialect.update_rows`."""
+        con.executemany(dialect.update(table, columns, key), rows)
+
+    def sender(self, kind: pa.DataType) -> Callable[[Any], Any] | None:
+        """See `Dialect.sender`."""
+        import pyarrow as pa
+
+        if pa.types.is_timestamp(kind):
+            return _moment
+        if pa.types.is_date(kind):
+            return dt.date.isoformat
+        return str if pa.types.is_decimal(kind) else None
 
     def lock(self, con: Connection, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`: a file beside the database, locked by the system and free when its process ends."""
         return file_lock(con, name, wait_s)
+
+
+def _moment(value: dt.datetime) -> str:
+    """A moment of UTC, with or without its zone, as SQLite's own functions read it."""
+    return value.isoformat(" ", "microseconds")[:26]
 
 
 def file_lock(con: Connection, name: str, wait_s: float) -> bool:

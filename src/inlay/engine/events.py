@@ -31,6 +31,15 @@ class RunPlanned:
 
 
 @dataclass(frozen=True, slots=True)
+class RunWaiting:
+    """Another run of this enrichment is going; this one waits for its end, for `longest_s` at most."""
+
+    name: ClassVar[str] = "run_waiting"
+    who: str
+    longest_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted:
     """The run has its number in the store; calls follow, if there are any to make."""
 
@@ -96,11 +105,15 @@ class BatchMoved:
 
 @dataclass(frozen=True, slots=True)
 class TablePublished:
-    """The table is at its place, whole."""
+    """The table is at its place, whole. `path` is a file's, or the table's name in its database; there, `new`,
+    `changed` and `unchanged` say what became of its rows (None for files)."""
 
     name: ClassVar[str] = "table_published"
     path: str
     rows: int
+    new: int | None = None
+    changed: int | None = None
+    unchanged: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +127,17 @@ class RunFinished:
     summary: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class ActionFailed:
+    """A command or webhook that the declaration wants after a run did not succeed; the run is as it was."""
+
+    name: ClassVar[str] = "action_failed"
+    message: str
+
+
 Event: TypeAlias = (
     RunPlanned
+    | RunWaiting
     | RunStarted
     | LaneOpened
     | BudgetWarning
@@ -124,5 +146,6 @@ Event: TypeAlias = (
     | BatchMoved
     | TablePublished
     | RunFinished
+    | ActionFailed
 )
 Listener: TypeAlias = Callable[[Event], None]

@@ -183,7 +183,7 @@ def _beside(session: Session, found: Sequence[Correction], gone: set[str]) -> It
                 key=shown_key(enrichment, one.key),
                 pass_name=one.pass_name,
                 field=one.field,
-                column=one.field if spec is None else f"{spec.prefix}{one.field}",
+                column=one.field if spec is None else spec.column(one.field),
                 value=one.value,
                 null_reason=one.null_reason,
                 note=one.note,

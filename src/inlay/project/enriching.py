@@ -293,7 +293,7 @@ def _wanted(enrichment: Enrichment, wide: pa.Table) -> list[str]:
     answers = [
         column
         for name, field_spec in spec.fields.items()
-        for column in field_columns(f"{spec.prefix}{name}", field_spec, output)
+        for column in field_columns(spec.column(name), field_spec, output)
     ]
     own = wide.column_names[: wide.column_names.index(answers[0])]
     return [*own, *answers]

@@ -37,7 +37,7 @@ class Fields:
 
     def __init__(self, enrichment: Enrichment) -> None:
         self._by_path = {f"{spec.name}.{field}": (spec, field) for spec in enrichment.passes for field in spec.fields}
-        self._by_column = {f"{spec.prefix}{field}": (spec, field) for spec, field in self._by_path.values()}
+        self._by_column = {spec.column(field): (spec, field) for spec, field in self._by_path.values()}
         self._by_name: dict[str, list[str]] = {}
         for path, (_, field) in self._by_path.items():
             self._by_name.setdefault(field, []).append(path)

@@ -1,21 +1,73 @@
-"""From the store to the user's table: the wide table of a declaration, written whole or not at all."""
+"""From the store to the user's table: the wide table of a declaration in a file, or its rows in a database.
+
+What stays true: a file is written whole or not at all; a table of a database is written row by row, and again by the
+next run or export where that was cut short; publishing asks no model and costs nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inlay.errors import SpecError
 from inlay.faultpoints import reach
 from inlay.project.session import Session
 from inlay.publish.wide import WideTable
-from inlay.publish.write import format_of, write
+from inlay.publish.write import check_target, format_of, write
 from inlay.tables.sql import connect
 from inlay.types import PassRef
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was published, and where: a file's path or a table's name. Of a table of a database also how many of its
+    rows are new, changed or unchanged, and how many lines its history table gained; None for files."""
+
+    place: str
+    rows: int
+    new: int | None = None
+    changed: int | None = None
+    unchanged: int | None = None
+    history: int | None = None
+
+
+def publish_declared(session: Session, refs: Sequence[PassRef]) -> Published | None:
+    """Publish as `output` says; None where it names nothing. Free, idempotent. Raises TargetError."""
+    output = session.enrichment.output
+    if output.files is not None:
+        path = session.target(output.files)
+        return Published(str(path), publish(session, refs, path))
+    if output.table is not None:
+        from inlay.project.tables import publish_table
+
+        counts = publish_table(session, refs)
+        return Published(output.table, counts.rows, counts.new, counts.changed, counts.unchanged, counts.history)
+    return None
+
+
+def look(session: Session) -> None:
+    """Refuse a place that cannot be published to, before anything is paid for. Writes nothing. Raises TargetError."""
+    output = session.enrichment.output
+    if output.files is not None:
+        check_target(session.target(output.files))
+    elif output.table is not None:
+        from inlay.project.tables import look_at_table
+
+        look_at_table(session)
+
+
+def prepare(session: Session) -> None:
+    """Make or widen the table of a database and see that it may be written, before anything is paid for."""
+    if session.enrichment.output.table is not None:
+        from inlay.project.tables import prepare_table
+
+        prepare_table(session)
 
 
 def publish(session: Session, refs: Sequence[PassRef], target: str | Path, *, format: str | None = None) -> int:
@@ -26,6 +78,22 @@ def publish(session: Session, refs: Sequence[PassRef], target: str | Path, *, fo
         rows = write(target, table.schema, _passing(table), format=format)
         reach("publish.after_write")
         return rows
+
+
+def republish(session: Session) -> Published:
+    """Publish as the declaration says, once more. Raises SpecError where it names no output."""
+    session.check()
+    look(session)
+    prepare(session)
+    done = publish_declared(session, session.refs())
+    if done is None:
+        raise SpecError(
+            "the declaration names no output",
+            file=session.enrichment.file,
+            key="output",
+            remedy="say where: -o FILE, or --format csv (or jsonl) for standard output",
+        )
+    return done
 
 
 def first_rows(session: Session, refs: Sequence[PassRef], limit: int) -> list[dict[str, Any]]:
@@ -49,12 +117,9 @@ def as_arrow(session: Session, refs: Sequence[PassRef]) -> pa.Table:
 
 @contextmanager
 def _table(session: Session, refs: Sequence[PassRef]) -> Iterator[WideTable]:
-    con = connect()
-    try:
+    with closing(connect()) as con:
         passes = list(zip(session.passes, refs, strict=True))
         yield WideTable(session.enrichment, session.source, session.store(), passes, con)
-    finally:
-        con.close()
 
 
 def _passing(table: WideTable) -> Iterator[pa.RecordBatch]:

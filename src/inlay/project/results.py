@@ -35,7 +35,8 @@ def reported(report: Report) -> pa.Table:
     """The table of a run: what it answered for a frame, what it published as Parquet, or the store's wide table."""
     if report.table is not None:
         return report.table
-    if report.published is not None and Path(report.published).suffix.lower() == ".parquet":
+    in_file = report.publication is None or report.publication.new is None
+    if report.published is not None and in_file and Path(report.published).suffix.lower() == ".parquet":
         import pyarrow.parquet as pq
 
         # `memory_map` would break under a file that is replaced by the next run.

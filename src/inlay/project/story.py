@@ -44,7 +44,7 @@ def _field(
     quote = None if found is None or found.evidence is None else quoted(found.evidence, sent)
     return FieldStory(
         name=name,
-        column=f"{spec.prefix}{name}",
+        column=spec.column(name),
         value=None if shown is None else shown.value,
         null_reason=None if shown is None else shown.null_reason,
         source="" if shown is None else shown.source or f"model:{model}",

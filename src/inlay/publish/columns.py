@@ -3,14 +3,14 @@
     a human's value  ›  the original of the source  ›  a rule's or the model's  ›  the default
 
 What stays true: the types depend on the declaration alone; an answer's value is there only if it was given for the
-row's present input; a null always has its reason beside it (unless `output.null_reasons` is off), and a value who gave
-it (unless `output.sources` is off).
+row's present input, and where the pass has `accept_above` only with that confidence; a null always has its reason
+beside it (unless `output.null_reasons` is off), and a value who gave it (unless `output.sources` is off).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,6 +105,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
 
 
 HUMAN, ORIGINAL, RULE, DEFAULT = "human", "original", "rule", "default"
+BELOW_THRESHOLD = "below_threshold"
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -117,44 +118,81 @@ class RowNotes:
     cost_nusd: int = 0
 
 
-class PassColumns:
-    """Builds the columns of one pass, a batch at a time."""
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A batch of one pass as Python's own lists: one a column of its fields, then each row's state and model, and how
+    many answers of the batch were below what the declaration accepts."""
 
-    def __init__(self, spec: PassSpec, output: OutputSpec) -> None:
+    fields: list[list[Any]]
+    answers: list[Mapping[str, FieldAnswer]]
+    states: list[str]
+    models: list[str | None]
+    below: int = 0
+
+
+class PassColumns:
+    """Builds the columns of one pass, a batch at a time.
+
+    With `own_only`, neither the source's original nor the field's default stands in for an answer.
+    """
+
+    def __init__(self, spec: PassSpec, output: OutputSpec, *, own_only: bool = False) -> None:
         self.spec = spec
         self._output = output
+        self._own_only = own_only
         self._fields = [(name, part, arrow_type(part), converter(part)) for name, part in spec.fields.items()]
+        self._field_schema = list(self._schema_of_fields())
+
+    def field_schema(self) -> list[pa.Field]:
+        """The columns of the fields alone, in the order of `Filled.fields`."""
+        return list(self._field_schema)
 
     def schema(self) -> list[pa.Field]:
         """The columns, in the order in which `arrays` gives them."""
-        output, out = self._output, []
-        for name, part, kind, _ in self._fields:
-            column = f"{self.spec.prefix}{name}"
-            out.append(pa.field(column, kind))
-            if part.confidence and output.confidence:
-                out.append(pa.field(f"{column}_confidence", pa.float64()))
-            if part.evidence and output.evidence:
-                out.append(pa.field(f"{column}_evidence", pa.string()))
-                out.append(pa.field(f"{column}_evidence_verified", pa.bool_()))
-            if output.null_reasons:
-                out.append(pa.field(f"{column}_null_reason", pa.string()))
-            if output.sources:
-                out.append(pa.field(f"{column}_source", pa.string()))
         name = self.spec.name
-        out.append(pa.field(f"{name}_success", pa.bool_()))
-        out.append(pa.field(f"avg_confidence_{name}", pa.float64()))
-        out.append(pa.field(f"{name}_model", pa.string()))
-        return out
+        return [
+            *self._field_schema,
+            pa.field(f"{name}_success", pa.bool_()),
+            pa.field(f"avg_confidence_{name}", pa.float64()),
+            pa.field(f"{name}_model", pa.string()),
+        ]
 
-    def arrays(
+    def _schema_of_fields(self) -> Iterator[pa.Field]:
+        output = self._output
+        for name, part, kind, _ in self._fields:
+            column = self.spec.column(name)
+            yield pa.field(column, kind)
+            if part.confidence and output.confidence:
+                yield pa.field(f"{column}_confidence", pa.float64())
+            if part.evidence and output.evidence:
+                yield pa.field(f"{column}_evidence", pa.string())
+                yield pa.field(f"{column}_evidence_verified", pa.bool_())
+            if output.null_reasons:
+                yield pa.field(f"{column}_null_reason", pa.string())
+            if output.sources:
+                yield pa.field(f"{column}_source", pa.string())
+
+    def arrays(self, filled: Filled) -> list[pa.Array]:
+        """One array a column of `schema`."""
+        columns = [
+            pa.array(values, type=column.type) for values, column in zip(filled.fields, self._field_schema, strict=True)
+        ]
+        return [
+            *columns,
+            pa.array([state == CellState.DONE for state in filled.states], type=pa.bool_()),
+            pa.array([_mean(answers) for answers in filled.answers], type=pa.float64()),
+            pa.array(filled.models, type=pa.string()),
+        ]
+
+    def fill(
         self,
         cells: Sequence[StoredCell | str],
         models: Mapping[int, str],
         notes: Sequence[RowNotes],
         human: Sequence[Mapping[str, FieldAnswer]] | None = None,
         originals: Mapping[str, Sequence[Any]] = _NOTHING,
-    ) -> list[pa.Array]:
-        """One array a column. A cell is a StoredCell whose answer belongs to the row, or a word that says why not.
+    ) -> Filled:
+        """The values of a batch. A cell is a StoredCell whose answer belongs to the row, or a word that says why not.
 
         `models` names the model of each recipe number; `notes` (one a row) collects errors, times and costs; `human`
         (one a row, None: nobody said anything) is what people say; `originals` are the source's own values by field.
@@ -166,40 +204,60 @@ class PassColumns:
             models.get(cell.answer.recipe_id) if isinstance(cell, StoredCell) and cell.answer is not None else None
             for cell in cells
         ]
-        out: list[pa.Array] = []
+        out: list[list[Any]] = []
+        below = 0
+        for name, part, _, convert in self._fields:
+            lists, refused = self._field(name, part, convert, rows, served, originals)
+            out += lists
+            below += refused
+        return Filled(out, [row[0] for row in rows], [row[1] for row in rows], served, below)
+
+    def _field(
+        self,
+        name: str,
+        part: FieldSpec,
+        convert: Callable[[Any], Any],
+        rows: Sequence[tuple[Mapping[str, FieldAnswer], str]],
+        served: Sequence[str | None],
+        originals: Mapping[str, Sequence[Any]],
+    ) -> tuple[list[list[Any]], int]:
+        """The lists of one field, in the order of its columns, and how many of its answers are not accepted."""
         output = self._output
-        for name, part, kind, convert in self._fields:
-            answers = [row[0].get(name) for row in rows]
-            values = [None if answer is None else convert(answer.value) for answer in answers]
-            sources = [_source(answer, model) for answer, model in zip(answers, served, strict=True)]
-            if name in originals:
-                for place, original in enumerate(originals[name]):
-                    if original is not None and sources[place] != HUMAN:
-                        values[place], sources[place], answers[place] = original, ORIGINAL, None
-            if part.default is not None:
-                default = convert(part.default)
-                for place, value in enumerate(values):
-                    if value is None and sources[place] not in (HUMAN, RULE):  # their null is meant
-                        values[place], sources[place] = default, DEFAULT
-            out.append(pa.array(values, type=kind))
-            if part.confidence and output.confidence:
-                out.append(pa.array([None if a is None else a.confidence for a in answers], type=pa.float64()))
-            if part.evidence and output.evidence:
-                quotes = [None if a is None else a.evidence for a in answers]
-                out.append(pa.array([None if q is None else q.quote for q in quotes], type=pa.string()))
-                out.append(pa.array([None if q is None else q.verified for q in quotes], type=pa.bool_()))
-            if output.null_reasons:
-                reasons = [
-                    None if value is not None else _reason(answer, row[1])
-                    for value, answer, row in zip(values, answers, rows, strict=True)
-                ]
-                out.append(pa.array(reasons, type=pa.string()))
-            if output.sources:
-                out.append(pa.array(sources, type=pa.string()))
-        out.append(pa.array([row[1] == CellState.DONE for row in rows], type=pa.bool_()))
-        out.append(pa.array([_mean(row[0]) for row in rows], type=pa.float64()))
-        out.append(pa.array(served, type=pa.string()))
-        return out
+        answers = [row[0].get(name) for row in rows]
+        values = [None if answer is None else convert(answer.value) for answer in answers]
+        sources = [_source(answer, model) for answer, model in zip(answers, served, strict=True)]
+        refused = self._refuse(part, answers, values)
+        if not self._own_only:
+            _stand_in(originals.get(name), part, convert, answers, values, sources)
+        out: list[list[Any]] = [values]
+        if part.confidence and output.confidence:
+            out.append([None if a is None else a.confidence for a in answers])
+        if part.evidence and output.evidence:
+            quotes = [None if a is None else a.evidence for a in answers]
+            out.append([None if q is None else q.quote for q in quotes])
+            out.append([None if q is None else q.verified for q in quotes])
+        if output.null_reasons:
+            reasons = [
+                None if value is not None else _reason(answer, row[1])
+                for value, answer, row in zip(values, answers, rows, strict=True)
+            ]
+            for place in refused:
+                if values[place] is None:
+                    reasons[place] = BELOW_THRESHOLD
+            out.append(reasons)
+        if output.sources:
+            out.append(sources)
+        return out, len(refused)
+
+    def _refuse(self, part: FieldSpec, answers: Sequence[FieldAnswer | None], values: list[Any]) -> list[int]:
+        """Take away the values whose confidence is below what the pass accepts; their places."""
+        least = self.spec.accept_above
+        if least is None or not part.confidence:
+            return []
+        refused = [place for place, answer in enumerate(answers) if answer is not None and not accepted(answer, least)]
+        for place in refused:
+            values[place] = None
+        return refused
 
     def _corrected(
         self, row: tuple[Mapping[str, FieldAnswer], str], said: Mapping[str, FieldAnswer]
@@ -224,6 +282,35 @@ class PassColumns:
             error = {"pass": self.spec.name, "state": cell.state.value, "kind": cell.reason, "message": cell.message}
             note.errors.append({**error, "fields": bad} if bad else error)
         return fields, cell.state.value
+
+
+def accepted(answer: FieldAnswer, least: float) -> bool:
+    """Whether an answer may be published where `accept_above` is `least` and the field asks for a confidence.
+
+    What rules and people gave is; so is a null, which claims nothing. An answer without the confidence that was asked
+    for is not, as it does not suffice in a cascade."""
+    if answer.source is not None or answer.value is None:
+        return True
+    return answer.confidence is not None and answer.confidence >= least
+
+
+def _stand_in(
+    originals: Sequence[Any] | None,
+    part: FieldSpec,
+    convert: Callable[[Any], Any],
+    answers: list[FieldAnswer | None],
+    values: list[Any],
+    sources: list[str | None],
+) -> None:
+    """Put the source's own values over what was answered, and the default where there is neither. In place."""
+    for place, original in enumerate(originals or ()):
+        if original is not None and sources[place] != HUMAN:
+            values[place], sources[place], answers[place] = original, ORIGINAL, None
+    if part.default is not None:
+        default = convert(part.default)
+        for place, value in enumerate(values):
+            if value is None and sources[place] not in (HUMAN, RULE):  # their null is meant
+                values[place], sources[place] = default, DEFAULT
 
 
 def _source(answer: FieldAnswer | None, model: str | None) -> str | None:

@@ -8,6 +8,7 @@ given for another input than the row's present one is not published (`input_chan
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ import pyarrow as pa
 
 from inlay.contracts import Source, Store
 from inlay.fingerprint import upstream_hash
-from inlay.fingerprint_sql import canonical_row_sql, hash_sql, key_sql, plain_sql, quote_ident
+from inlay.fingerprint_sql import canonical_row_sql, key_sql, plain_sql, quote_ident
 from inlay.payload import by_cell, decode_fields, values_hash
-from inlay.publish.columns import ROW_FIELDS, PassColumns, RowNotes, row_columns
+from inlay.publish.columns import ROW_FIELDS, Filled, PassColumns, RowNotes, row_columns
 from inlay.spec.model import Enrichment, PassSpec
 from inlay.tables.choosing import local_select
 from inlay.tables.rules import given_suffix, rules_of
@@ -42,6 +43,22 @@ class _Reading:
     hash_column: str | None  # None: a column that it read is gone, so nothing can be compared
     upstream: tuple[str, ...]
     model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A batch of judged rows. `batch` holds the source's columns first; lists are by pass, in topological order.
+
+    `inputs` are the values of the columns that the passes read, as text, where they were asked for.
+    """
+
+    batch: pa.RecordBatch
+    keys: list[str]
+    cells: list[list[StoredCell | str]]
+    filled: list[Filled]
+    notes: list[RowNotes]
+    hashes: Mapping[str, list[str]]
+    inputs: Mapping[str, list[str | None]]
 
 
 _NOBODY: Mapping[str, FieldAnswer] = {}
@@ -86,13 +103,19 @@ class WideTable:
         store: Store,
         passes: Sequence[tuple[PassSpec, PassRef]],
         con: duckdb.DuckDBPyConnection,
+        *,
+        own_only: bool = False,
+        inputs: Sequence[str] = (),
     ) -> None:
+        """With `own_only` neither originals nor defaults stand in for answers; `inputs` are read along as text."""
         self._enrichment = enrichment
         self._store = store
         self._con = con
         self._passes = [
-            (spec, ref, PassColumns(spec, enrichment.output), self._shown_first(spec)) for spec, ref in passes
+            (spec, ref, PassColumns(spec, enrichment.output, own_only=own_only), self._shown_first(spec))
+            for spec, ref in passes
         ]
+        self._inputs = tuple(inputs)
         # Published in the order of the declaration, judged in topological order.
         self._order = sorted(range(len(self._passes)), key=lambda index: self._passes[index][3])
         self._types = dict(source.columns())
@@ -102,7 +125,7 @@ class WideTable:
         chosen = enrichment.output.columns
         self._columns = list(self._types) if chosen is None else list(chosen)
         self._rules = [rules_of(enrichment, spec, self._types, self._from, con) for spec, _ in passes]
-        self._originals = self._original_columns()
+        self._originals = {} if own_only else self._original_columns()
         self._readings, self._hashes = self._read_recipes()
         self._reader = self._open()
         self.schema = pa.schema(
@@ -136,7 +159,7 @@ class WideTable:
                     canonical = canonical_row_sql(inputs, recipe["normalize"])
                     if self._rules[index] is not None:
                         canonical += f" || {given_suffix(f'__inlay_g{index}')}"
-                    expression = hash_sql(canonical)
+                    expression = f"sha256({canonical})"
                     steps.update(recipe["normalize"])
                     column = names.setdefault(expression, f"__inlay_h{len(names)}")
                     hashes[column] = expression
@@ -170,6 +193,7 @@ class WideTable:
         parts.append(f"coalesce(({condition}), false) AS __inlay_s")
         parts += [f"{expression} AS {name}" for name, expression in self._hashes.items()]
         parts += [f"{expression} AS {name}" for name, expression in self._originals.values()]
+        parts += [f"{plain_sql(name, self._types[name])} AS __inlay_i{at}" for at, name in enumerate(self._inputs)]
         given = "".join(
             f", {rules.sql} AS __inlay_g{index}" for index, rules in enumerate(self._rules) if rules is not None
         )
@@ -190,20 +214,31 @@ class WideTable:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The table, in source order. May be read once."""
         number = len(self._columns)
+        for block in self.blocks():
+            arrays = [part[2].arrays(filled) for part, filled in zip(self._passes, block.filled, strict=True)]
+            shown = [array for index in self._order for array in arrays[index]]
+            source = [block.batch.column(index) for index in range(number)]
+            yield pa.RecordBatch.from_arrays(
+                [*source, *shown, *row_columns(block.notes, self._enrichment.version)], schema=self.schema
+            )
+
+    def blocks(self) -> Iterator[Block]:
+        """The judged rows with their values, in source order; `batches` is made of them. May be read once."""
+        number = len(self._columns)
         for batch in self._rows():
             if batch.num_rows == 0:
                 continue
             keys: list[str] = batch.column(number).to_pylist()
             selected: list[bool] = batch.column(number + 1).to_pylist()
-            hashes = {
-                name: [bytes.fromhex(text) for text in batch.column(number + 2 + index).to_pylist()]
-                for index, name in enumerate(self._hashes)
-            }
+            texts = {name: batch.column(number + 2 + index).to_pylist() for index, name in enumerate(self._hashes)}
+            hashes = {name: [bytes.fromhex(text[:32]) for text in column] for name, column in texts.items()}
             notes = [RowNotes() for _ in keys]
             said = self._said(keys)
             first = number + 2 + len(self._hashes)
             originals = {place: batch.column(first + at).to_pylist() for at, place in enumerate(self._originals)}
-            arrays: list[list[pa.Array]] = []
+            first += len(self._originals)
+            inputs = {name: batch.column(first + at).to_pylist() for at, name in enumerate(self._inputs)}
+            filled: list[Filled] = []
             judged: dict[str, list[StoredCell | str]] = {}
             for index, (spec, ref, columns, _) in enumerate(self._passes):
                 cells = self._store.read_cells(ref.pass_id, keys) if ref.pass_id >= 0 else {}
@@ -214,12 +249,27 @@ class WideTable:
                 models = {recipe: reading.model for recipe, reading in self._readings[index].items()}
                 human = [said.get((spec.name, key), _NOBODY) for key in keys] if said else None
                 own = {name: values for (place, name), values in originals.items() if place == index}
-                arrays.append(columns.arrays(judged[spec.name], models, notes, human, own))
-            shown = [array for index in self._order for array in arrays[index]]
-            source = [batch.column(index) for index in range(number)]
-            yield pa.RecordBatch.from_arrays(
-                [*source, *shown, *row_columns(notes, self._enrichment.version)], schema=self.schema
-            )
+                filled.append(columns.fill(judged[spec.name], models, notes, human, own))
+            yield Block(batch, keys, list(judged.values()), filled, notes, texts, inputs)
+
+    def field_schema(self, index: int) -> list[pa.Field]:
+        """The columns of the fields of a pass, by its number in topological order."""
+        return self._passes[index][2].field_schema()
+
+    def input_hash(self, block: Block, index: int, row: int) -> str | None:
+        """SHA-256 of the input that a cell's answer was given for, as 64 hex digits; None where it has none.
+
+        Of a pass that reads no earlier one it is that of the canonical input; otherwise of `ROW|UPSTREAM`, the hash of
+        the row's own part and that of what was read of earlier passes, in hex.
+        """
+        cell = block.cells[index][row]
+        if isinstance(cell, str):
+            return None
+        column = self._readings[index][cell.recipe_id].hash_column
+        text = block.hashes[column][row] if column is not None else ""
+        if not cell.upstream_hash:
+            return text
+        return hashlib.sha256(f"{text}|{cell.upstream_hash.hex()}".encode()).hexdigest()
 
     def _said(self, keys: Sequence[str]) -> dict[tuple[str, str], dict[str, FieldAnswer]]:
         """What people say of these rows, by pass and key; only fields that there still are."""

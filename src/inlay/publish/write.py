@@ -169,7 +169,7 @@ def _jsonl(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]
     names = schema.names
     option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
     for batch in batches:
-        columns = [_values(column) for column in batch.columns]
+        columns = [values_of(column) for column in batch.columns]
         records = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
         file.write(b"".join([orjson.dumps(record, default=_plain, option=option) for record in records]))
         rows += batch.num_rows
@@ -182,7 +182,7 @@ def _csv(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
     try:
         text.write(",".join(map(_quoted, schema.names)) + "\r\n")
         for batch in batches:
-            columns = [[_cell(value) for value in _values(column)] for column in batch.columns]
+            columns = [[_cell(value) for value in values_of(column)] for column in batch.columns]
             text.write("".join([",".join(row) + "\r\n" for row in zip(*columns, strict=True)]))
             rows += batch.num_rows
         text.flush()
@@ -191,7 +191,7 @@ def _csv(file: IO[bytes], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
     return rows
 
 
-def _values(column: pa.Array) -> list[Any]:
+def values_of(column: pa.Array) -> list[Any]:
     """Python values; times that Python cannot hold (nanoseconds, the year 10000) as text."""
     try:
         if pa.types.is_timestamp(column.type) and column.type.unit == "ns":

@@ -65,7 +65,7 @@ def changes(
             found = list(_differences(key, part, before, decode_fields(cell.answer.payload)))
             changed, same = changed + bool(found), same + (not found)
             for change in found:
-                column = f"{part.spec.prefix}{change.field}"
+                column = part.spec.column(change.field)
                 by_field[column] = by_field.get(column, 0) + 1
             examples.extend(found[: min(_OF_ONE_CELL, EXAMPLES - len(examples))])
         if cells <= LOOKED_AT:

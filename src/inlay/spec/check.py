@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from inlay.spec.columns import ROW_COLUMNS, pass_columns, suggested_prefix
+from inlay.spec.columns import MARK_COLUMNS, ROW_COLUMNS, pass_columns, suggested_prefix, table_columns
 from inlay.spec.model import Enrichment
 from inlay.spec.problems import Problems, TooManyProblems, join_key, show_text, suggest
 
@@ -30,7 +30,10 @@ def check_columns(enrichment: Enrichment, columns: Mapping[str, str]) -> None:
             problems.add(
                 f"{what} `{show_text(column)}` is not a column of the source", problems.known_key(key), remedy=remedy
             )
-        _check_collisions(enrichment, columns, problems)
+        if enrichment.output.table is None:
+            _check_collisions(enrichment, columns, problems)
+        else:
+            _check_table(enrichment, columns, problems)
     except TooManyProblems:
         pass
     problems.raise_any()
@@ -86,3 +89,27 @@ def _check_collisions(enrichment: Enrichment, columns: Mapping[str, str], proble
                 problems.known_key("output.columns"),
                 remedy=f"leave `{own}` out of `output.columns`",
             )
+
+
+def _check_table(enrichment: Enrichment, columns: Mapping[str, str], problems: Problems) -> None:
+    """No two columns of a table of a database may share a name, whatever their case; the source's stand there too: its
+    key in a table of its own, all of them where the answers go into the source's table."""
+    output = enrichment.output
+    inside = output.mode == "column"
+    kept = columns if inside and not already_there(enrichment, columns) else enrichment.source.key
+    taken = {column.casefold(): f"the source's column `{show_text(column)}`" for column in kept}
+    for column, key in table_columns(enrichment):
+        other = taken.setdefault(column.casefold(), column)
+        if other is column:
+            continue
+        remedy = "rename it in the source (a `query` may), or rename the pass"
+        if inside or ".fields." in key:
+            remedy = "give the answers a prefix of their own, for example `output: {prefix: llm_}`"
+        whose = other if other.startswith("the source's") else "another column of the table"
+        problems.add(f"publishes `{column}`, which is the name of {whose}", problems.known_key(key), remedy=remedy)
+
+
+def already_there(enrichment: Enrichment, columns: Mapping[str, str]) -> bool:
+    """Whether the source's table has the columns of `mode: column` from an earlier run."""
+    found = {column.casefold() for column in columns}
+    return all(f"{enrichment.output.prefix}{name}".casefold() in found for name in MARK_COLUMNS)

@@ -173,6 +173,8 @@ class PassSpec(Frozen):
     """(pass, field) of what the prompt reads of earlier passes; found by the loader."""
     prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
     """Goes before each field's name in the table."""
+    lead: str = ""
+    """`output.prefix`, ahead of `prefix`; set by the loader."""
     normalize: tuple[Normalizer, ...] = ()
     """Differences in the text that do not make another input: nfkc, trim, collapse_space."""
     ttl_s: float | None = Field(default=None, gt=0)
@@ -221,6 +223,10 @@ class PassSpec(Frozen):
                 "options": self.options,
             }
         )
+
+    def column(self, field: str) -> str:
+        """The published column of a field: the output's prefix, the pass's own, the field's name."""
+        return f"{self.lead}{self.prefix}{field}"
 
     @property
     def suffices_from(self) -> float:
@@ -394,6 +400,10 @@ class OutputSpec(Frozen):
             raise ValueError("the output is a file or a `table`, not both; `inlay export` writes the other")
         if self.table is None and (self.connection is not None or self.mode == "column"):
             raise ValueError("`connection` and `mode` belong to a `table`")
+        if self.table is not None and (self.columns is not None or self.rows != "all"):
+            raise ValueError("`columns` and `rows` belong to `files`: a `table` has the key and the answers")
+        if self.inputs and (self.table is None or self.mode == "column"):
+            raise ValueError("`inputs` belongs to a `table` of its own: elsewhere the source's columns stand beside")
         return self
 
 

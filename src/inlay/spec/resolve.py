@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from inlay.errors import SpecError
-from inlay.spec.columns import ROW_COLUMNS, pass_columns, suggested_prefix
+from inlay.spec.columns import pass_columns, row_columns, suggested_prefix
 from inlay.spec.graph import CYCLE_REMEDY, cycle_message, find_cycle
 from inlay.spec.model import Enrichment, ModelSpec, OutputSpec, PassSpec
 from inlay.spec.named import check_models, put_in
@@ -76,6 +76,7 @@ def resolve_passes(
         first.setdefault(spec.name, index)
         _check_endpoint(spec.endpoint, f"passes[{index}].endpoint", problems)
         _check_rules(spec, index, problems)
+        spec = spec.model_copy(update={"lead": output.prefix})
         resolved[index] = put_in(_with_inputs(spec, index, problems, places or {}), index, models, problems)
     by_name = {name: passes[index] for name, index in first.items()}
     for index, spec in resolved.items():
@@ -193,7 +194,7 @@ def _check_endpoint(endpoint: str | None, key: str, problems: Problems) -> None:
 
 def _check_published(passes: Mapping[int, PassSpec], output: OutputSpec, problems: Problems) -> None:
     """No two published columns may share a name; case does not tell them apart, as in SQL."""
-    taken: dict[str, tuple[str, str]] = dict.fromkeys(ROW_COLUMNS, ("", "every published table"))
+    taken: dict[str, tuple[str, str]] = dict.fromkeys(row_columns(output), ("", "every published table"))
     for index, spec in passes.items():
         for column, below in pass_columns(spec, output):
             key = f"passes[{index}].{below}"

@@ -23,7 +23,7 @@ FILE_KEYS: dict[type[BaseModel], dict[str, str]] = {
     }
 }
 HIDDEN_KEYS: dict[type[BaseModel], tuple[str, ...]] = {
-    PassSpec: ("ttl_s", "upstream", "named"),
+    PassSpec: ("ttl_s", "upstream", "named", "lead"),
     SourceSpec: ("content_key",),
     SelectSpec: ("known",),
 }

@@ -73,7 +73,11 @@ class Books:
 
     def _lose(self, attempts: Iterable[AttemptRecord], now: int) -> None:
         for attempt in attempts:
-            self.close(attempt, now, outcome=LOST, cost=attempt.reserved, estimated=True)
+            self.lose(attempt, now)
+
+    def lose(self, attempt: AttemptRecord, now: int) -> None:
+        """Close an attempt whose fate is unknown: it may have been paid for in full."""
+        self.close(attempt, now, outcome=LOST, cost=attempt.reserved, estimated=True)
 
     # attempts
 
@@ -135,7 +139,7 @@ class Books:
     ) -> int | None:
         """See `contracts.Store.extend`. Where the lease was taken over meanwhile, the next try goes on without one."""
         attempt = self.attempt(number)
-        if attempt is None:
+        if attempt is None or not attempt.fingerprint:  # released, or forgotten with the row it was for
             raise StoreError(f"attempt {number} is not in this store", remedy="claim the address again")
         self.run(run.run_id)
         leaseless = attempt.is_open and self._leases.get(attempt.fingerprint) != number

@@ -31,7 +31,15 @@ from inlay.stores.accounts import (
 from inlay.stores.books import Books
 from inlay.stores.lanes import LANE_MS
 from inlay.stores.memory_journal import MemoryJournal
-from inlay.stores.records import AttemptRecord, CellRecord, clear_records, ledger_of, prune_records, scan_batches
+from inlay.stores.records import (
+    AttemptRecord,
+    CellRecord,
+    clear_records,
+    forget_records,
+    ledger_of,
+    prune_records,
+    scan_batches,
+)
 from inlay.types import (
     Attempt,
     Budget,
@@ -315,6 +323,17 @@ class MemoryStore:
         with self._lock:
             return list(self._history.get((pass_id, key), ()))
 
+    def events(self, pass_id: int, *, after: int = 0, limit: int = 5000) -> list[tuple[str, CellEvent]]:
+        with self._lock:
+            found = [
+                (key, event)
+                for (number, key), events in self._history.items()
+                if number == pass_id
+                for event in events
+                if event.seq > after
+            ]
+        return sorted(found, key=lambda line: line[1].seq)[:limit]
+
     def counts(self, pass_id: int) -> dict[tuple[str, str], int]:
         counts: dict[tuple[str, str], int] = {}
         with self._lock:
@@ -459,3 +478,17 @@ class MemoryStore:
                 )
             passes = set(known.values()) if pass_name is None else {known[pass_name]}
             return clear_records(self._answers, self._cells, self._history, passes, keys)
+
+    def forget(self, enrichment: str, keys: Sequence[str]) -> dict[str, int]:
+        with self._lock:
+            now = self._now()
+            passes = set(self.passes(enrichment).values())
+            lines, gone = self.journal.forget(passes, set(keys), now)
+            said = self._corrections.get(enrichment, [])
+            kept = [correction for correction in said if correction.key not in keys]
+            self._corrections[enrichment] = kept
+            runs = {run.run_id for run in self._books.runs if run.enrichment == enrichment}
+            counts = forget_records(
+                self._answers, self._cells, self._history, self._books.attempts, passes, set(keys), runs, gone
+            )
+            return {**counts, "corrections": len(said) - len(kept), "batch_lines": lines}

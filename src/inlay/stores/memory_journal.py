@@ -148,6 +148,26 @@ class MemoryJournal:
                         out[line.pass_id] = out.get(line.pass_id, 0) + len(line.cells)
             return out
 
+    def forget(self, passes: set[int], keys: set[str], now: int) -> tuple[int, set[bytes]]:
+        """Take rows out of the lines that wait: how many lines changed, and the addresses of those that are gone."""
+        changed = 0
+        addresses: set[bytes] = set()
+        for lines in self._lines.values():
+            for name, line in list(lines.items()):
+                cells = tuple(cell for cell in line.cells if cell.key not in keys)
+                if line.pass_id not in passes or len(cells) == len(line.cells):
+                    continue
+                changed += 1
+                if cells:
+                    lines[name] = replace(line, cells=cells)
+                    continue
+                del lines[name]
+                addresses.add(line.fingerprint)
+                attempt = self._books.attempt(line.attempt_id)
+                if attempt is not None and attempt.is_open:
+                    self._books.lose(attempt, now)
+        return changed, addresses
+
     def count(self) -> int:
         """How many batches there are, open and closed."""
         return len(self._batches)

@@ -292,3 +292,36 @@ def clear_records(
     for number in gone:
         del answers[number]
     return {"cells": len(doomed), "answers": len(gone), "history": lines}
+
+
+def forget_records(
+    answers: dict[int, tuple[StoredAnswer, NewAnswer]],
+    cells: dict[tuple[int, str], CellRecord],
+    history: dict[tuple[int, str], list[CellEvent]],
+    attempts: dict[int, AttemptRecord],
+    passes: set[int],
+    keys: set[str],
+    runs: set[int],
+    addresses: set[bytes],
+) -> dict[str, int]:
+    """`contracts.Store.forget` over the records of a store in memory; `addresses` are of batch lines that went."""
+    doomed = [place for place in history if place[0] in passes and place[1] in keys]
+    events = [line for place in doomed for line in history.pop(place)]
+    numbers = {line.answer_id for line in events}
+    numbers.update(cells.pop(place).answer_id for place in doomed if place in cells)
+    theirs = {answers[number][0].fingerprint for number in numbers if number in answers}
+    kept = {cell.answer_id for cell in cells.values()}
+    told = kept.union(line.answer_id for lines in history.values() for line in lines)
+    gone = [
+        number
+        for number, (stored, _) in answers.items()
+        if (stored.fingerprint in theirs and number not in kept)
+        or (stored.run_id in runs and stored.state != CellState.DONE and number not in told)
+    ]
+    for number in gone:
+        del answers[number]
+    nobodys = (theirs | addresses) - {stored.fingerprint for stored, _ in answers.values()}
+    unnamed = [attempt for attempt in attempts.values() if attempt.is_detail and attempt.fingerprint in nobodys]
+    for attempt in unnamed:
+        attempts[attempt.attempt_id] = replace(attempt, fingerprint=b"")
+    return {"cells": len(doomed), "history": len(events), "answers": len(gone), "attempts": len(unnamed)}

@@ -213,6 +213,10 @@ class TwoStores(RuleBasedStateMachine):
     def clear(self, rows: list[str] | None) -> None:
         self.same(lambda scene, _: scene.store.clear(enrichment="tenants", keys=rows))
 
+    @rule(rows=st.lists(st.sampled_from(ROWS), max_size=2))
+    def forget(self, rows: list[str]) -> None:
+        self.same(lambda scene, _: scene.store.forget("tenants", rows))
+
     @rule(rows=st.none() | st.lists(st.sampled_from(ROWS), max_size=2), kinds=st.sampled_from([None, ["refused"]]))
     def retry(self, rows: list[str] | None, kinds: list[str] | None) -> None:
         self.same(lambda scene, _: scene.store.reset_tries(scene.ref.pass_id, keys=rows, kinds=kinds))
@@ -237,6 +241,7 @@ class TwoStores(RuleBasedStateMachine):
     def alike(self) -> None:
         self.same(lambda scene, _: scene.store.read_cells(scene.ref.pass_id, ROWS))
         self.same(lambda scene, _: [scene.store.history(scene.ref.pass_id, row) for row in ROWS])
+        self.same(lambda scene, _: scene.store.events(scene.ref.pass_id))
         self.same(lambda scene, _: scene.store.find_answers([scene.address(text) for text in TEXTS]))
         for run in self.runs.values():
             for per in PERIODS:

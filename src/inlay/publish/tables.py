@@ -1,0 +1,341 @@
+"""From the store to a table of a database: one row a key, upserted by what it holds.
+
+    cells of the store ──► rows of the source with their answers ──► hash of each row ──► what differs is written
+
+What stays true: a row whose content is what the table holds is not written, so `created_at` and `updated_at` stay
+true and an unchanged night changes nothing; rows are written in transactions that are safe to do again; rows that the
+source has lost stay as they were; two publishers at once end in the same table; values travel as bound values alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from inlay.databases.connection import Connection
+from inlay.databases.dialect import Dialect
+from inlay.faultpoints import reach
+from inlay.publish import shape
+from inlay.publish.shape import CONTENT_HASH, CREATED, UPDATED, Shape, TargetColumn
+from inlay.publish.target import Target
+from inlay.publish.wide import CHANGED, NOT_SELECTED, PENDING, Block, WideTable
+from inlay.publish.write import values_of
+from inlay.spec.columns import input_column
+from inlay.spec.model import Enrichment, PassSpec
+from inlay.types import CellState, StoredCell
+
+# Keys looked up by one statement. Few sizes, so that statements are prepared once.
+_LOOKUPS = (2_000, 500, 100, 20, 1)
+# Of the passes of a row the worst counts for the row.
+_WORST = (
+    CellState.FAILED, CellState.PARTIAL, CellState.IN_FLIGHT, PENDING, CellState.SKIPPED, CellState.DONE, NOT_SELECTED,
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the rows of a table. `below` are answers that are not accepted; `history` lines were added."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    below: int = 0
+    history: int = 0
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.new + self.changed + self.unchanged
+
+    def add(self, other: Counts) -> None:
+        """Count another part."""
+        self.new += other.new
+        self.changed += other.changed
+        self.unchanged += other.unchanged
+        self.below += other.below
+        self.history += other.history
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a table says of a batch beside the fields: by pass, then by row."""
+
+    hashes: list[list[str | None]]
+    models: list[list[str | None]]
+    times: list[list[float | None]]
+    states: list[list[str]]
+    row_hashes: list[str | None]
+    enriched: list[dt.datetime | None]
+    row_models: list[str | None]
+    row_states: list[str]
+
+
+class Rows:
+    """Makes the rows of a table of its own from the blocks of the wide table."""
+
+    def __init__(self, enrichment: Enrichment, passes: Sequence[PassSpec], wide: WideTable) -> None:
+        """`passes` in topological order, as `wide` has them."""
+        self.enrichment = enrichment
+        self.passes = list(passes)
+        self.wide = wide
+        self._several = len(self.passes) > 1
+        names = [spec.name for spec in self.passes]
+        self.order = [names.index(spec.name) for spec in enrichment.passes]  # published as they are declared
+        self._inputs = shape.read_inputs(enrichment) if enrichment.output.inputs else []
+        self._readers = {
+            name: [index for index, spec in enumerate(self.passes) if name in spec.inputs] for name in self._inputs
+        }
+
+    def keys(self) -> list[TargetColumn]:
+        """The columns of the source's key."""
+        return shape.key_columns([self.wide.schema.field(at) for at in range(len(self.enrichment.source.key))])
+
+    def shape(self, table: tuple[str, ...], shown: str) -> Shape:
+        """The table as it is to be."""
+        keys = self.keys()
+        columns = [*keys, *(TargetColumn(input_column(name), shape.TEXT) for name in self._inputs)]
+        for index in self.order:
+            columns += shape.field_columns(self.wide, index, self.passes[index])
+        if self._several:
+            for index in self.order:
+                columns += shape.pass_columns(self.passes[index])
+        columns += shape.row_columns()
+        columns += [
+            TargetColumn(CONTENT_HASH, shape.TEXT, exact=shape.HASH),
+            TargetColumn(CREATED, shape.MOMENT),
+            TargetColumn(UPDATED, shape.MOMENT),
+        ]
+        key = tuple(column.name for column in keys)
+        return Shape(table, tuple(columns), key, "enriched_at", shown=shown)
+
+    def rows(self, block: Block) -> list[tuple[Any, ...]]:
+        """The rows of a block, but for content_hash and the two stamps."""
+        size = len(block.keys)
+        columns: list[Sequence[Any]] = [*self.key_values(block), *self._input_values(block)]
+        for index in self.order:
+            columns += self.fields(block, index)
+        told = self.told(block)
+        if self._several:
+            for index in self.order:
+                moments = [_moment(at) for at in told.times[index]]
+                columns += [told.hashes[index], told.models[index], moments, told.states[index]]
+        columns += [
+            told.row_hashes,
+            told.enriched,
+            told.row_models,
+            [self.enrichment.version] * size,
+            told.row_states,
+            [orjson.dumps(note.errors).decode() if note.errors else None for note in block.notes],
+            [note.cost_nusd / 1e9 for note in block.notes],
+        ]
+        return list(zip(*columns, strict=True))
+
+    def key_values(self, block: Block) -> list[Sequence[Any]]:
+        """The values of the key's columns."""
+        return [_keys(block.batch.column(place)) for place in range(len(self.enrichment.source.key))]
+
+    def _input_values(self, block: Block) -> Iterator[list[str | None]]:
+        """What the answers were given for, as text; of a row that changed since nothing."""
+        for name in self._inputs:
+            cells = [block.cells[index] for index in self._readers[name]]
+            yield [
+                text if any(not isinstance(part[row], str) for part in cells) else None
+                for row, text in enumerate(block.inputs[name])
+            ]
+
+    def fields(self, block: Block, index: int) -> Iterator[list[Any]]:
+        """The columns of a pass's fields: confidences to four digits, lists and objects as JSON."""
+        own = {self.passes[index].column(name): part for name, part in self.passes[index].fields.items()}
+        for values, column in zip(block.filled[index].fields, self.wide.field_schema(index), strict=True):
+            spec = own.get(column.name)
+            if spec is not None and spec.type in ("list", "object"):
+                yield [None if value is None else _json(value) for value in values]
+            elif spec is None and pa.types.is_floating(column.type):
+                yield [None if value is None else round(value, 4) for value in values]
+            else:
+                yield values
+
+    def told(self, block: Block) -> Told:
+        """What is to be said of each pass and of the rows."""
+        size, places = len(block.keys), range(len(self.passes))
+        hashes = [[self.wide.input_hash(block, index, row) for row in range(size)] for index in places]
+        times = [[_answered_at(cell) for cell in cells] for cells in block.cells]
+        models = [part.models for part in block.filled]
+        states = [[_state(word) for word in part.states] for part in block.filled]
+        enriched = [_moment(note.enriched_at) for note in block.notes]
+        if not self._several:
+            return Told(hashes, models, times, states, hashes[0], enriched, models[0], states[0])
+        newest = [_newest([part[row] for part in times]) for row in range(size)]
+        return Told(
+            hashes,
+            models,
+            times,
+            states,
+            [_joined([hashes[index][row] for index in self.order]) for row in range(size)],
+            enriched,
+            [None if index is None else models[index][row] for row, index in enumerate(newest)],
+            [min((part[row] for part in states), key=_WORST.index) for row in range(size)],
+        )
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+
+
+def _keys(column: pa.Array) -> list[Any]:
+    """Values of a key; as text where no database has their type."""
+    values = values_of(column)
+    return [str(value) for value in values] if shape.is_text(column.type) else values
+
+
+def _answered_at(cell: StoredCell | str) -> float | None:
+    return None if isinstance(cell, str) or cell.answer is None or not cell.answer.payload else cell.answer.created_at
+
+
+def _moment(at: float | None) -> dt.datetime | None:
+    return None if at is None else dt.datetime.fromtimestamp(round(at, 3), dt.UTC)
+
+
+def _state(word: str) -> str:
+    return PENDING if word == CHANGED else word
+
+
+def _newest(times: Sequence[float | None]) -> int | None:
+    known = [(at, index) for index, at in enumerate(times) if at is not None]
+    return max(known)[1] if known else None
+
+
+def _joined(hashes: Sequence[str | None]) -> str | None:
+    """SHA-256 over the hashes of the passes' inputs, in the order of the declaration; None where there is none."""
+    if not any(hashes):
+        return None
+    return hashlib.sha256("|".join(text or "" for text in hashes).encode()).hexdigest()
+
+
+# --- writing
+
+
+def hashed(rows: Iterable[tuple[Any, ...]], names: Sequence[str]) -> list[str]:
+    """SHA-256 of each row's content, its key and the names of its columns among it, as 64 hex digits."""
+    begun = hashlib.sha256(orjson.dumps(list(names)))
+    out = []
+    for row in rows:
+        made = begun.copy()
+        made.update(orjson.dumps(row, default=_plain, option=orjson.OPT_UTC_Z))
+        out.append(made.hexdigest())
+    return out
+
+
+def _plain(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+class Sent:
+    """Rows as a driver takes them: only what needs it is changed."""
+
+    def __init__(self, dialect: Dialect, columns: Sequence[TargetColumn]) -> None:
+        found = (dialect.sender(shape.TEXT if shape.is_text(column.kind) else column.kind) for column in columns)
+        self._senders = {place: sender for place, sender in enumerate(found) if sender is not None}
+
+    def __call__(self, row: Sequence[Any], first: int = 0) -> tuple[Any, ...]:
+        """Values of consecutive columns, from the place `first` on."""
+        out = list(row)
+        for place, sender in self._senders.items():
+            at = place - first
+            if 0 <= at < len(out) and out[at] is not None:
+                out[at] = sender(out[at])
+        return tuple(out)
+
+
+class Upserter:
+    """Writes rows that differ from what the table holds; `write` may be called from another thread than the rest."""
+
+    def __init__(self, target: Target, shape: Shape, *, fresh: bool, clock: Callable[[], dt.datetime]) -> None:
+        """`fresh`: the table has no row yet, so nothing needs to be looked up."""
+        self._target = target
+        self._shape = shape
+        self._fresh = fresh
+        self._clock = clock
+        self._content = shape.names[:-3]
+        self._limits = target.do(shape.limits)
+        self._sent = Sent(target.database.dialect, shape.columns)
+
+    def write(self, rows: list[tuple[Any, ...]]) -> Counts:
+        """Upsert a batch in one transaction. Safe to do again. Raises TargetError."""
+        if not rows:
+            return Counts()
+        hashes = hashed(rows, self._content)
+        self._target.make_room(self._shape, self._limits, rows)
+        width = len(self._shape.key)
+        keys = [self._sent(row[:width]) for row in rows]
+
+        def work(con: Connection) -> Counts:
+            found = [] if self._fresh else known_hashes(con, self._shape, keys, CONTENT_HASH)
+            there = set(found)
+            [now] = self._sent((self._clock(),), first=len(self._shape.columns) - 1)
+            wanted = [
+                (*self._sent(row), digest, now, now)
+                for row, digest in zip(rows, hashes, strict=True)
+                if digest not in there
+            ]
+            unchanged = len(rows) - len(wanted)
+            reach("publish.within_upsert")
+            self._upsert(con, wanted)
+            changed = len(found) - unchanged
+            return Counts(len(wanted) - changed, changed, unchanged)
+
+        return self._target.do(work)
+
+    def _upsert(self, con: Connection, rows: list[tuple[Any, ...]]) -> None:
+        quote, names = con.dialect.quote, self._shape.names
+        update = [quote(name) for name in names if name not in self._shape.key and name != CREATED]
+        columns, key = [quote(name) for name in names], [quote(name) for name in self._shape.key]
+        con.dialect.upsert_rows(con, self._shape.sql(con), columns, key, update, rows, self._shape.schema)
+
+
+def known_hashes(con: Connection, shape: Shape, keys: Sequence[tuple[Any, ...]], column: str) -> list[str | None]:
+    """The content hashes of those of these rows that the table has, in no order."""
+    out: list[str | None] = []
+    head = f"SELECT {con.dialect.quote(column)} FROM {shape.sql(con)} WHERE "
+    at = 0
+    for size in _LOOKUPS:
+        while len(keys) - at >= size:
+            part = keys[at : at + size]
+            cursor = con.execute(head + in_keys(con, shape.key, size), [value for key in part for value in key])
+            out += [row[0] for row in cursor.fetchall()]
+            at += size
+    return out
+
+
+def in_keys(con: Connection, key: Sequence[str], size: int) -> str:
+    """The condition that a row has one of `size` keys (`?` for values)."""
+    names = [con.dialect.quote(name) for name in key]
+    if len(names) == 1:
+        return f"{names[0]} IN ({', '.join('?' * size)})"
+    places = ", ".join([f"({', '.join('?' * len(names))})"] * size)
+    listed = f"VALUES {places}" if con.dialect.name == "sqlite" else places
+    return f"({', '.join(names)}) IN ({listed})"
+
+
+def publish_rows(blocks: Iterable[Block], rows: Rows, write: Callable[[list[tuple[Any, ...]]], Counts]) -> Counts:
+    """Write all blocks, the next one being made while the database takes the last. Raises TargetError."""
+    total = Counts()
+    with ThreadPoolExecutor(1, thread_name_prefix="inlay-publish") as writer:
+        waiting: Future[Counts] | None = None
+        for block in blocks:
+            made = rows.rows(block)
+            total.below += sum(part.below for part in block.filled)
+            if waiting is not None:
+                total.add(waiting.result())
+            waiting = writer.submit(write, made)
+            reach("publish.within_write")
+        if waiting is not None:
+            total.add(waiting.result())
+    return total
