@@ -69,6 +69,7 @@ CONTENTS = (
             "providers/compatible",
         ),
     ),
+    ("Databases", ("databases/index", "databases/mysql", "databases/postgresql", "databases/sqlite")),
     (
         "Recipes",
         (
