@@ -139,6 +139,16 @@ def test_the_most_urgent_first_within_a_window(scene: Scene, table: Table) -> No
         inlay.explain(scene.file, 8888)
 
 
+def test_what_is_known_is_taken_by_the_databases_own_sql(scene: Scene, table: Table) -> None:
+    where = "full_name LIKE '氏名 %' AND CAST(status AS CHAR(2)) <> '7'"
+    declare(scene, select={"where": where})
+    report = project.evaluate(scene.file, shadow=6, where="status BETWEEN 1 AND 5", budget_usd=1)
+    assert report.run.summary["passes"][0]["cells"] == 6
+    assert report.sample.known == sum(1 <= row[2] <= 5 and row[0] % 3 != 0 for row in table.rows)
+    assert project.evaluate(scene.file, shadow=2, budget_usd=1).run.stopped is None
+    assert project.plan(scene.file).rows_to_do > 0  # nothing of it is published
+
+
 def _answer(request: SimRequest) -> Any:
     return "no such JSON" if "悪" in request.user else {"guess": "ガーナ"}
 

@@ -88,6 +88,7 @@ class Session:
         self._price_file = read_price_file(self.enrichment.folder)
         self.steps: list[tuple[Step, ...]] = [self._steps(spec, need_key=need_keys) for spec in self.passes]
         self.source: Source = self._source() if source is None else source
+        self._own_source = source is None
         self.batched: frozenset[int] = frozenset()  # the passes, by number, whose calls go into batches
         # Pass number -> rows whose input was found changed, by key; None where nobody wants to know.
         self.altered: dict[int, set[str]] | None = None
@@ -247,7 +248,7 @@ class Session:
     def close(self) -> None:
         """Close the store, and remove what was read of a database. Idempotent."""
         closing = getattr(self.source, "close", None)
-        if closing is not None:
+        if self._own_source and closing is not None:
             closing()
         self._close_store()
 

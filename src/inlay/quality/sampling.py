@@ -18,15 +18,15 @@ from inlay.contracts import Source
 from inlay.errors import PlanError
 from inlay.fingerprint_sql import key_sql, nfc_sql, plain_sql, quote_text
 from inlay.spec.model import SelectSpec
+from inlay.tables.choosing import ChoosingSource, local_select
+from inlay.tables.keys import OfKeys
 from inlay.tables.select import absence_sql, select_sql
 from inlay.tables.sql import connect, translate
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 Method = Literal["stratified", "proportional"]
-_TAKEN = "__inlay_taken"
 # Beyond so many strata the rest are one: a stratum of which nothing is taken could not be estimated.
 _MOST_STRATA = 2_000
 
@@ -53,36 +53,9 @@ class KnownRow:
     inputs: Mapping[str, str | None]
 
 
-class SampledSource:
+class SampledSource(OfKeys):
     """Some rows of another source, by their keys; fulfils `contracts.Source`. Types and values are the other's own, so
     that a row has the same fingerprint here and there."""
-
-    def __init__(self, source: Source, key: Sequence[str], keys: Sequence[str]) -> None:
-        self._source = source
-        self._key = key
-        self._keys = list(keys)
-
-    @property
-    def title(self) -> str:
-        """That of the whole."""
-        return self._source.title
-
-    def columns(self) -> dict[str, str]:
-        """Those of the whole."""
-        return self._source.columns()
-
-    def attach(self, con: duckdb.DuckDBPyConnection) -> str:
-        """The rows as a parenthesised query, beside a small table of keys on the connection."""
-        relation = self._source.attach(con)
-        con.register(_TAKEN, _texts(self._keys))
-        key = key_sql(self._key, self._source.columns())
-        return f"(SELECT * FROM {relation} WHERE {key} IN (SELECT k FROM {_TAKEN}))"
-
-
-def _texts(keys: Sequence[str]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.table({"k": pa.array(keys, pa.string())})
 
 
 def take(
@@ -107,8 +80,12 @@ def take(
     try:
         if chosen is not None:
             rows_sql = f"SELECT * FROM {chosen(con)}"
+        elif isinstance(source, ChoosingSource):
+            found = source.choose(con, select, [*key, *columns])
+            rows_sql = select_sql(found.relation, found.select.model_copy(update={"missing": None}), found.columns)
         else:
-            rows_sql = select_sql(source.attach(con), select.model_copy(update={"missing": None}), types)
+            local = local_select(source, select).model_copy(update={"missing": None})
+            rows_sql = select_sql(source.attach(con), local, types)
         absent = [absence_sql(name, select.placeholders, types) for name in columns]
         known = " OR ".join(f"({each}) IS NULL" for each in absent)
         label = (

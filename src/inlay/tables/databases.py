@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -126,9 +126,8 @@ class DatabaseSource:
         return Chosen(spool.relation(path), {name: known[name].type for name in names}, left, rows)
 
     def close(self) -> None:
-        """Remove what was read. Idempotent."""
+        """Remove what was read; what is asked for afterwards is read anew. Idempotent."""
         self._chosen.clear()
-        self._whole = _Part(self, None, None)
         self._folder.close()
 
     # --- talking to the database
@@ -301,7 +300,7 @@ class DatabaseSource:
         asked = [_escaped(con, part.asked) if part.name == WHERE else con.dialect.text(part.asked) for part in readings]
         head = f"SELECT {', '.join(asked)} FROM "
 
-        def lists() -> Iterator[spool.Rows]:
+        def lists() -> Generator[spool.Rows]:
             for condition, values in chunks(binding, keys):
                 own = con.dialect.text(f" WHERE {condition}")
                 relation = (
@@ -421,7 +420,7 @@ class _Part:
     def attach(self, con: duckdb.DuckDBPyConnection) -> str:
         """One reading, for whatever connections."""
         del con
-        if self._path is None:
+        if self._path is None or not self._path.exists():  # the source may have been closed in between
             self._path = self._source.part(self._columns, self._keys)
         return spool.relation(self._path)
 
