@@ -402,6 +402,15 @@ class Session:
         if self.enrichment.file is not None and place.resolve() == self.enrichment.file.resolve():
             raise SpecError(f"{target.name!r} is the declaration itself", key=key, remedy="write under another name")
         if not isinstance(self.source, FileSource):
+            connection = self.enrichment.source.connection
+            if connection is not None:
+                database = address_of(self.enrichment, connection, "source.connection", self.env).path
+                if database is not None and place.resolve() == database.resolve():
+                    raise SpecError(
+                        f"{target.name!r} is the database that the rows are in",
+                        key=key,
+                        remedy="write under another name",
+                    )
             return
         inside = place.resolve() in {path.resolve() for path in self.source.paths()}
         if inside or any(takes(self.enrichment.folder, pattern, place) for pattern in self.enrichment.source.files):

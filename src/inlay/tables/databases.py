@@ -110,6 +110,10 @@ class DatabaseSource:
         """See `ChoosingSource.only`."""
         return _Part(self, tuple(columns), None)
 
+    def first(self, rows: int) -> _Part:
+        """See `ChoosingSource.first`."""
+        return _Part(self, None, None, rows)
+
     def local(self, select: SelectSpec) -> SelectSpec:
         """See `ChoosingSource.local`."""
         return select.model_copy(update={"where": None if select.where is None else WHERE, "order_by": None})
@@ -269,9 +273,9 @@ class DatabaseSource:
         except DatabaseError as error:
             raise spool.misfit(error, readings) or error from None
 
-    def part(self, columns: Collection[str] | None, keys: Sequence[str] | None) -> Path:
-        """Lay down all rows, or those with these keys, with these columns, the key's own, and whether `where` takes
-        them."""
+    def part(self, columns: Collection[str] | None, keys: Sequence[str] | None, most: int | None = None) -> Path:
+        """Lay down all rows (`most` of them), or those with these keys, with these columns, the key's own, and whether
+        `where` takes them."""
         shape, known = self._look()
         kind = self.address.kind
         readings = [part for name, part in known.items() if columns is None or name in {*columns, *self.spec.key}]
@@ -283,7 +287,7 @@ class DatabaseSource:
             with contextlib.suppress(_NotBound):
                 self.persistently(lambda con: self._of_few(con, path, shape, readings, keys))
                 return path
-        rest = f"FROM {shape.relation}"
+        rest = f"FROM {shape.relation}" + ("" if most is None else f" LIMIT {int(most)}")
         select = None if self._where is None else SelectSpec(where=self._where)
         self.persistently(lambda con: self._lay_down(con, path, readings, rest, keys=keys), select)
         return path
@@ -400,8 +404,15 @@ class _NotBound(Exception):
 class _Part:
     """Some columns or some rows of a DatabaseSource; fulfils `contracts.Source`. Read once, on first use."""
 
-    def __init__(self, source: DatabaseSource, columns: tuple[str, ...] | None, keys: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        source: DatabaseSource,
+        columns: tuple[str, ...] | None,
+        keys: Sequence[str] | None,
+        most: int | None = None,
+    ) -> None:
         self._source = source
+        self._most = most
         self._columns = columns
         self._keys = keys
         self._path: Path | None = None
@@ -421,7 +432,7 @@ class _Part:
         """One reading, for whatever connections."""
         del con
         if self._path is None or not self._path.exists():  # the source may have been closed in between
-            self._path = self._source.part(self._columns, self._keys)
+            self._path = self._source.part(self._columns, self._keys, self._most)
         return spool.relation(self._path)
 
     def local(self, select: SelectSpec) -> SelectSpec:
