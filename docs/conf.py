@@ -71,6 +71,7 @@ CONTENTS = (
             "providers/compatible",
         ),
     ),
+    ("Databases", ("databases/index", "databases/mysql", "databases/postgresql", "databases/sqlite")),
     (
         "Recipes",
         (
