@@ -12,7 +12,8 @@
     │ ├ CellError          this record only: InvalidRequest, TooLong, ContentFiltered, Refused, Truncated
     │ └ RunError           stop the run: AuthenticationFailed, SpendLimitReached, ModelNotFound, SchemaRejected
     ├ OutputInvalid        the answer does not fit the fields; may be asked again
-    └ RunStopped           clean and resumable: BudgetReached, TooManyFailures, Interrupted, ProviderUnusable
+    └ RunStopped           clean and resumable: BudgetReached, TooManyFailures, Interrupted, AlreadyRunning,
+                           ProviderUnusable
 
 What stays true: policy reads the type, never the text; every leaf has a stable `kind`, which is what
 the store keeps; every message says what happened and what to do next; no message carries a secret;
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CELL_KINDS",
+    "AlreadyRunning",
     "AuthenticationFailed",
     "BudgetReached",
     "CellError",
@@ -331,6 +333,12 @@ class Interrupted(RunStopped):
     """Ctrl-C or SIGTERM."""
 
     kind = "interrupted"
+
+
+class AlreadyRunning(RunStopped):
+    """Another run of the same enrichment is going on the same store, and this one was to wait for it, in vain."""
+
+    kind = "already_running"
 
 
 class ProviderUnusable(RunStopped):

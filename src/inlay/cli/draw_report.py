@@ -32,6 +32,9 @@ _RESERVED = frozenset(
 
 def draw(out: screen.Page, report: Report, enrichment: Enrichment, file: str | None) -> None:
     """The whole summary."""
+    if report.skipped or report.dry_run:
+        draw_briefly(out, report)
+        return
     summary = report.summary
     if report.plan.nothing_to_do:
         why = "the limit is 0" if report.plan.rows_to_do else "every selected row is taken care of"
@@ -48,6 +51,12 @@ def draw(out: screen.Page, report: Report, enrichment: Enrichment, file: str | N
         out.line(f"note: {note}")
     for line in _next(report, file):
         out.line(line)
+
+
+def draw_briefly(out: screen.Page, report: Report) -> None:
+    """A run that did nothing: why, and what there is to say of it."""
+    for line in (report.line, *(f"note: {note}" for note in report.notes)):
+        out.line(words.escaped(line))
 
 
 def stopped_line(report: Report) -> str:

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 import click
 
 from inlay.cli.main import EXIT_CODES, cli
+from inlay.project.switches import SWITCHES
 
 ENVIRONMENT = (
+    *SWITCHES.items(),
     ("NO_COLOR", "set to anything: no colour"),
     ("TERM", "`dumb`: plain progress lines instead of a display that is redrawn"),
     ("COLUMNS", "the width of tables"),

@@ -34,7 +34,8 @@ FILES = frozenset((SQLITE, DUCKDB))
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A database's place. `path` for those that are a file, host and port for those that are a server.
+    """A database's place. `path` for those that are a file, host and port for those that are a server ("" and 0 where
+    a secret knows them).
 
     `options` are what stands behind the `?`, decoded; some are Inlay's own (secret, auth, region, prefix, schema).
     """
@@ -58,14 +59,19 @@ class Address:
         """The place for messages and logs: no password, no options."""
         if self.path is not None:
             return f"{self.kind}:{self.path}"
-        return f"{self.kind}://{self.user + '@' if self.user else ''}{self.host}:{self.port}/{self.database}"
+        if not self.host:
+            return f"{self.kind}:secret {self.options.get('secret', '')}"
+        port = f":{self.port}" if self.port else ""
+        return f"{self.kind}://{self.user + '@' if self.user else ''}{self.host}{port}/{self.database}"
 
     @property
     def place(self) -> tuple[str, str, int, str]:
         """What tells two databases apart, whoever connects."""
         if self.path is not None:
             return self.kind, str(self.path.resolve()), 0, ""
-        return self.kind, self.host, self.port, self.database
+        if not self.host:  # a secret that names the host: asked for only when it is connected to
+            return self.kind, f"secret:{self.options.get('secret', '')}", 0, self.database
+        return self.kind, self.host, self.port or PORTS[self.kind], self.database
 
 
 def is_address(text: str) -> bool:
@@ -100,7 +106,8 @@ def parse(text: str, folder: Path, *, key: str | None = None) -> Address:
     if kind in FILES:
         return _file(kind, parts.netloc, parts.path, options, folder, key)
     socket = options.get("unix_socket") or options.get("host") or ""
-    if not host and not socket:
+    secret = bool(options.get("secret"))
+    if not host and not socket and not secret:
         raise SpecError(
             "the URL of the database names no host",
             key=key,
@@ -108,13 +115,20 @@ def parse(text: str, folder: Path, *, key: str | None = None) -> Address:
         )
     return Address(
         kind,
-        host=unquote(host or ("" if kind == MYSQL else socket)) or "localhost",
-        port=port or int(options.get("port", "0") or 0) or PORTS[kind],
+        host=unquote(host or ("" if kind == MYSQL else socket)) or ("localhost" if socket or not secret else ""),
+        port=port or _port(options, key) or (0 if secret else PORTS[kind]),
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         database=unquote(parts.path.lstrip("/")),
         options=options,
     )
+
+
+def _port(options: Mapping[str, str], key: str | None) -> int:
+    try:
+        return int(options.get("port") or 0)
+    except ValueError:
+        raise SpecError("the port of the database is no number", key=key, remedy="write it behind the host") from None
 
 
 def _file(kind: str, netloc: str, path: str, options: Mapping[str, str], folder: Path, key: str | None) -> Address:

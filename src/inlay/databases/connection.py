@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
@@ -25,6 +25,7 @@ from inlay.errors import SpecError
 T = TypeVar("T")
 
 PATIENCE_S = 120.0
+REMEMBERED_S = 300.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 _DIALECTS = {
     "mysql": "inlay.databases.mysql:MySQL",
@@ -41,11 +42,13 @@ def dialect_of(kind: str) -> Dialect:
 
 
 class Database:
-    """One database. Holds no connection; each `connect` makes one."""
+    """One database. Holds no connection; each `connect` makes one. A secret that AWS keeps is remembered for a few
+    minutes, and asked for again at once where it does not open the door any more: it may have been rotated."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self.dialect = dialect_of(address.kind)
+        self._opened: tuple[float, Address] | None = None
 
     def connect(self) -> Connection:
         """A new connection. Raises DatabaseError, or SpecError where the driver is not installed."""
@@ -57,13 +60,32 @@ class Database:
                 key="connection",
                 remedy=f"pip install 'inlay[{self.dialect.name}]'",
             ) from None
-        address = self.address
-        if "secret" in address.options or address.options.get("auth"):
-            from inlay.databases.aws import with_credentials
-
-            address = with_credentials(address)
+        address, remembered = self._with_credentials()
         try:
-            return Connection(self.dialect.connect(address), self.dialect, self.address)
+            return self._open(address)
+        except DatabaseError as error:
+            if error.trouble is not Trouble.DENIED or not remembered:
+                raise
+        self._opened = None
+        return self._open(self._with_credentials()[0])
+
+    def _with_credentials(self) -> tuple[Address, bool]:
+        """The address to connect with, and whether it was remembered. A token is made for each connection."""
+        options = self.address.options
+        if not options.get("secret") and not options.get("auth"):
+            return self.address, False
+        if self._opened is not None and time.monotonic() - self._opened[0] < REMEMBERED_S:
+            return self._opened[1], True
+        from inlay.databases.aws import with_credentials
+
+        found = with_credentials(self.address)
+        if not options.get("auth"):
+            self._opened = (time.monotonic(), found)
+        return found, False
+
+    def _open(self, address: Address) -> Connection:
+        try:
+            return Connection(self.dialect.connect(address), self.dialect, self.address, secret=address.password)
         except BaseException as error:
             known = translated(error, self.dialect, self.address, secret=address.password)
             if known is None:
@@ -74,7 +96,8 @@ class Database:
 class Connection:
     """One connection. Used by one thread at a time; a context manager that closes it."""
 
-    def __init__(self, raw: Any, dialect: Dialect, address: Address) -> None:
+    def __init__(self, raw: Any, dialect: Dialect, address: Address, *, secret: str = "") -> None:
+        self._secret = secret
         self.raw = raw
         self.dialect = dialect
         self.address = address
@@ -109,7 +132,7 @@ class Connection:
         except DatabaseError:
             raise
         except BaseException as error:
-            known = translated(error, self.dialect, self.address)
+            known = translated(error, self.dialect, self.address, secret=self._secret)
             if known is None:
                 raise
             self.broken = self.broken or known.trouble is Trouble.LOST
@@ -137,8 +160,9 @@ class Connection:
 
     def stream(
         self, sql: str, params: Sequence[Any] | None = None, *, size: int = 5000
-    ) -> Iterator[list[tuple[Any, ...]]]:
-        """Rows in lists of up to `size`, in bounded memory; without `params` the text is taken as it stands."""
+    ) -> Generator[list[tuple[Any, ...]]]:
+        """Rows in lists of up to `size`, in bounded memory; without `params` the text is taken as it stands. Close it
+        where it is not read to its end, after which the connection may be of no more use."""
         with self.guarded():
             yield from self.dialect.stream(self.raw, sql if params is None else self.dialect.text(sql), params, size)
 

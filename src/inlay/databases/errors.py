@@ -45,7 +45,14 @@ class DatabaseError(Exception):
     """
 
     def __init__(
-        self, trouble: Trouble, message: str, *, where: str = "", code: int | str | None = None, unsure: bool = False
+        self,
+        trouble: Trouble,
+        message: str,
+        *,
+        where: str = "",
+        code: int | str | None = None,
+        unsure: bool = False,
+        remedy: str = "",
     ) -> None:
         super().__init__(message)
         self.trouble = trouble
@@ -53,6 +60,7 @@ class DatabaseError(Exception):
         self.where = where
         self.code = code
         self.unsure = unsure
+        self._remedy = remedy
 
     @property
     def passing(self) -> bool:
@@ -61,8 +69,8 @@ class DatabaseError(Exception):
 
     @property
     def remedy(self) -> str:
-        """What to do next, in general."""
-        return REMEDIES[self.trouble]
+        """What to do next: said with the error, or in general."""
+        return self._remedy or REMEDIES[self.trouble]
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" if self.where else self.message

@@ -7,14 +7,17 @@ makes is compared by its bytes; `0000-00-00`, which is no date, is read as NULL 
 from __future__ import annotations
 
 import datetime as dt
+import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inlay.databases import dialect
 from inlay.databases.address import Address
 from inlay.databases.dialect import Column
 from inlay.databases.errors import Trouble
+from inlay.errors import SpecError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,14 +88,7 @@ class MySQL:
         import pymysql
 
         options = address.options
-        named: dict[str, Any] = {}
-        for mine, theirs in (("ssl_ca", "ssl_ca"), ("ssl_cert", "ssl_cert"), ("ssl_key", "ssl_key")):
-            if mine in options:
-                named[theirs] = options[mine]
-        if options.get("ssl", "").lower() in ("1", "true", "required", "require"):
-            named["ssl"] = {}
-        if options.get("ssl_verify_identity", "").lower() in ("1", "true"):
-            named["ssl_verify_identity"] = True
+        named = _tls(options)
         if "unix_socket" in options:
             named["unix_socket"] = options["unix_socket"]
         return pymysql.connect(
@@ -147,6 +143,8 @@ class MySQL:
             return Trouble.LOST, None
         if isinstance(error, pymysql.MySQLError):
             code = error.args[0] if error.args and isinstance(error.args[0], int) else None
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                return Trouble.DENIED, code  # waiting mends no certificate
             if code in _BY_CODE:
                 return _BY_CODE[code], code
             if isinstance(error, pymysql.err.DataError):
@@ -163,13 +161,17 @@ class MySQL:
         before = raw.decoders
         raw.decoders = {}
         cursor = raw.cursor(pymysql.cursors.SSCursor)
+        unread = False
         try:
             cursor.execute(sql, None if params is None else tuple(params))
+            unread = True
             while rows := cursor.fetchmany(size):
                 yield rows if isinstance(rows, list) else list(rows)
+            unread = False
         finally:
             raw.decoders = before
-            # Closing reads the rest of the answer: a connection that is left in the middle of one is of no use.
+            if unread:
+                _hang_up(raw)
             cursor.close()
 
     def described(self, con: Connection, query: str) -> list[Column]:
@@ -338,6 +340,37 @@ class MySQL:
                 return True
             if time.monotonic() >= deadline:
                 return False
+
+
+def _tls(options: Mapping[str, str]) -> dict[str, Any]:
+    """What the options of an address say about TLS, as PyMySQL wants it; nothing: where the server offers it."""
+    for name in ("ssl_ca", "ssl_cert", "ssl_key"):
+        if name in options and not Path(options[name]).is_file():
+            raise SpecError(
+                f"{name} of the address names no file: {options[name][:200]}",
+                key="connection",
+                remedy="name the certificate's file by its full path",
+            )
+    named: dict[str, Any] = {name: options[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in options}
+    asked = options.get("ssl", "").lower()
+    if asked == "verify":
+        context = ssl.create_default_context(cafile=options.get("ssl_ca"))
+        if "ssl_cert" in options:
+            context.load_cert_chain(options["ssl_cert"], options.get("ssl_key"))
+        return {"ssl": context}
+    if options.get("ssl_verify_identity", "").lower() in ("1", "true"):
+        named["ssl_verify_identity"] = True
+    if not named and asked in ("1", "true", "required", "require"):
+        named["ssl"] = {"verify_mode": "none"}  # an empty dict would mean: where the server offers it
+    return named
+
+
+def _hang_up(raw: Any) -> None:
+    """End a connection in the middle of an answer. The driver would read the rest of it first, however much it is."""
+    result, raw._result = raw._result, None
+    if result is not None:
+        result.unbuffered_active = False
+    raw._force_close()
 
 
 def _moment(value: dt.datetime) -> str:

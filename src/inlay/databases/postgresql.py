@@ -52,7 +52,7 @@ class PostgreSQL:
         """See `Dialect.connect`."""
         import psycopg
 
-        ours = ("secret", "auth", "region", "prefix", "schema", "host", "port", "time_zone")
+        ours = ("secret", "auth", "region", "prefix", "schema", "patience", "host", "port", "time_zone")
         return psycopg.connect(
             host=address.host,
             port=address.port,

@@ -96,11 +96,15 @@ class SQLite:
     def described(self, con: Connection, query: str) -> list[Column]:
         """See `Dialect.described`. SQLite tells a query's names alone: its types are those of a view over it."""
         with con.guarded():
-            con.raw.execute(f"CREATE TEMP VIEW inlay_described AS {query}")
+            # The view is a write to what is in memory alone, which a transaction that only reads refuses, too.
+            only_reads = con.raw.execute("PRAGMA query_only").fetchone()[0]
+            con.raw.execute("PRAGMA query_only = 0")
             try:
+                con.raw.execute(f"CREATE TEMP VIEW inlay_described AS {query}")
                 rows = con.raw.execute("PRAGMA temp.table_xinfo('inlay_described')").fetchall()
-            finally:
                 con.raw.execute("DROP VIEW temp.inlay_described")
+            finally:
+                con.raw.execute(f"PRAGMA query_only = {int(only_reads)}")
         return [Column(row[1], read_as(row[2]), row[2]) for row in rows]
 
     def table_columns(self, con: Connection, table: Sequence[str]) -> list[Column]:

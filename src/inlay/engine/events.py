@@ -31,6 +31,15 @@ class RunPlanned:
 
 
 @dataclass(frozen=True, slots=True)
+class RunWaiting:
+    """Another run of this enrichment is going; this one waits for its end, for `longest_s` at most."""
+
+    name: ClassVar[str] = "run_waiting"
+    who: str
+    longest_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted:
     """The run has its number in the store; calls follow, if there are any to make."""
 
@@ -118,8 +127,17 @@ class RunFinished:
     summary: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class ActionFailed:
+    """A command or webhook that the declaration wants after a run did not succeed; the run is as it was."""
+
+    name: ClassVar[str] = "action_failed"
+    message: str
+
+
 Event: TypeAlias = (
     RunPlanned
+    | RunWaiting
     | RunStarted
     | LaneOpened
     | BudgetWarning
@@ -128,5 +146,6 @@ Event: TypeAlias = (
     | BatchMoved
     | TablePublished
     | RunFinished
+    | ActionFailed
 )
 Listener: TypeAlias = Callable[[Event], None]

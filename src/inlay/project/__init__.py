@@ -6,7 +6,7 @@ Heavy rooms are imported when a verb needs them, so that `inlay --help` stays fa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,35 +15,56 @@ from inlay.types import usd
 
 if TYPE_CHECKING:
     from inlay.batches import Batch
+    from inlay.dumps.loading import LoadReport, Moment
     from inlay.planning.plan import Plan
     from inlay.project.account import Costs
     from inlay.project.bars import Shown
     from inlay.project.corrected import Corrections, Fix
+    from inlay.project.dbt import DbtChanges
     from inlay.project.doctor import Diagnosis
+    from inlay.project.evaluation import EvalOptions, EvalPlan, EvalReport
     from inlay.project.explanation import Explanation
+    from inlay.project.keeping import Forgotten, Orphans, Unsure
     from inlay.project.pricing import ModelPrice
     from inlay.project.publishing import Published
+    from inlay.project.rates import Comparison
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
+    from inlay.project.warming import Warmed, Warmth
+    from inlay.quality.facts import Disagreements, Remembered
     from inlay.reporting.facts import Facts
     from inlay.spec.model import Enrichment
 
     Declaration = str | Path | Enrichment
+
+# No source has more rows; a plan that is not to be capped has this limit.
+EVERY_ROW = 2**53
 
 __all__ = [
     "arun",
     "batches",
     "cancel_batch",
     "clear",
+    "clear_unsure",
+    "compare_costs",
     "correct",
     "corrections",
     "costs",
+    "disagreements",
     "doctor",
+    "evaluate",
+    "evaluations",
     "explain",
     "export",
+    "forget",
+    "load_dump",
+    "look_at_dump",
+    "orphans",
     "plan",
+    "plan_evaluation",
     "prices",
     "prune",
+    "prune_orphans",
     "report_facts",
     "report_html",
     "republish",
@@ -52,7 +73,10 @@ __all__ = [
     "show",
     "stats",
     "status",
+    "unsure",
     "verify",
+    "warm",
+    "write_dbt",
     "write_report",
     "write_schema",
 ]
@@ -63,18 +87,20 @@ def plan(
 ) -> Plan:
     """What a run would do, why, and at what price. Pays nothing, writes nothing.
 
-    `limit` caps the rows (None: the declaration's), `refresh=["stale"]` plans the stale cells in as well.
-    `mode` (live, batch, auto) takes the place of the declaration's.
+    `limit` caps the rows (None: INLAY_LIMIT's or the declaration's), `refresh=["stale"]` plans the stale cells in as
+    well. `mode` (live, batch, auto) takes the place of the declaration's.
     """
     from inlay.project.batching import mode_notes
     from inlay.project.rounds import planned, waiting_notes
     from inlay.project.session import Session
+    from inlay.project.switches import capped
 
+    limit, said = capped(limit)
     with Session(declaration) as session:
         refs = session.refs()
         planner = planned(session, refs, session.rules(refs, refreshing(refresh)), limit=limit, mode=mode)
         try:
-            notes = (*session.notes(), *mode_notes(session, planner.plan), *waiting_notes(session))
+            notes = (*said, *session.notes(), *mode_notes(session, planner.plan), *waiting_notes(session))
             return replace(planner.plan, notes=notes)
         finally:
             planner.close()
@@ -85,7 +111,9 @@ def run(declaration: Declaration, options: RunOptions | None = None, **named: An
 
     Costs money (see `RunOptions`: limit, budget_usd, refresh, yes …, also as keyword arguments). Safe to repeat: what
     is answered is never asked again. Raises SpecError or PlanError before anything is sent; once running, a clean stop
-    is told by `Report.stopped`, not raised. Works inside a running event loop, as in a notebook.
+    is told by `Report.stopped`, not raised. With `on_error="warn"` nothing is raised: see `Report.error`. Switches of
+    the environment (INLAY_SKIP, INLAY_LIMIT …: `inlay.project.switches`) fill in what is not said here. Works inside a
+    running event loop, as in a notebook.
     """
     from inlay.project.bars import Shown
     from inlay.project.control import loop_runs_here
@@ -120,11 +148,9 @@ def _run_options(options: RunOptions | None, named: dict[str, Any]) -> RunOption
 
 
 def _run(declaration: Declaration, options: RunOptions, shown: Shown | None = None) -> Report:
-    from inlay.project.running import run_session
-    from inlay.project.session import Session
+    from inlay.project.embedding import embedded
 
-    with Session(declaration, need_keys=True) as session:
-        report = run_session(session, options)
+    report = embedded(declaration, options)
     if shown is not None:
         shown.report = report
     return report
@@ -139,6 +165,55 @@ def refreshing(names: Sequence[str]) -> frozenset[Any]:
     if unknown:
         raise SpecError(f"cannot refresh {', '.join(unknown)}", key="refresh", remedy="the only choice is: stale")
     return frozenset({Reason.STALE} if names else ())
+
+
+def load_dump(
+    declaration: Declaration | None = None,
+    *,
+    dump: str | None = None,
+    into: str | None = None,
+    tables: Sequence[str] = (),
+    protect: Sequence[str] = (),
+    date: str | None = None,
+    allow_incomplete: bool = False,
+    dry_run: bool = False,
+    watch: Callable[[Moment], None] | None = None,
+) -> LoadReport:
+    """Bring a dump of mysqldump's into a database: all of its tables, or none. Pays nothing. Idempotent.
+
+    The declaration's `load` says what and where to; `dump`, `into` (a URL, or `${VAR}`), `tables` and `date` (today,
+    latest, or a day like 2026-02-11) take its place, and do without one. Tables of a protected name, those that the
+    declaration publishes, and Inlay's own are left as they are. `dry_run` changes nothing; `watch` hears how far it is.
+    Raises SpecError, SourceError for the dump (with its line), TargetError for the database; either way its tables
+    are as they were.
+    """
+    from inlay.project.dumps import load_one
+
+    return load_one(
+        declaration,
+        dump=dump,
+        into=into,
+        tables=tables,
+        protect=protect,
+        date=date,
+        allow_incomplete=allow_incomplete,
+        dry_run=dry_run,
+        watch=watch,
+    )
+
+
+def look_at_dump(
+    declaration: Declaration | None = None,
+    *,
+    dump: str | None = None,
+    tables: Sequence[str] = (),
+    date: str | None = None,
+    watch: Callable[[Moment], None] | None = None,
+) -> LoadReport:
+    """The tables of a dump, with their rows and bytes. Reads all of it; asks no database; pays nothing."""
+    from inlay.project.dumps import load_one
+
+    return load_one(declaration, dump=dump, tables=tables, date=date, list_only=True, watch=watch)
 
 
 def batches(declaration: Declaration, *, closed: bool = False) -> list[Batch]:
@@ -163,13 +238,15 @@ def cancel_batch(declaration: Declaration, submission: str) -> Batch:
         return cancel(session, submission)
 
 
-def status(declaration: Declaration) -> Status:
-    """Coverage, states, failure kinds, costs and the latest runs, from the store. Pays nothing.
+def status(declaration: Declaration, *, targets: bool = False) -> Status:
+    """Coverage, states, failure kinds, costs, the latest runs and days, from the store. Pays nothing.
 
+    With `targets` the source is looked at as well: how many of its present targets need no call.
     Where batches are open and their key is at hand, what has ended is collected first; never fails for one.
     """
     from inlay.project.accepting import count_below
     from inlay.project.canceling import collected
+    from inlay.project.rates import days, hit_rates
     from inlay.project.report import PassStatus, Status
     from inlay.project.session import Session
 
@@ -205,16 +282,17 @@ def status(declaration: Declaration) -> Status:
                 )
             )
         runs = tuple(asdict(record) for record in store.runs(name, 10))
-        name_, place = session.store_place
         return Status(
             enrichment=name,
-            store=str(place) or name_,
+            store=session.store_shown,
             rows=None,
             passes=tuple(passes),
             runs=runs,
             ledger=tuple(ledger),
             notes=(*session.learnt, *notes),
             batches=tuple(store.journal.batches(name)),
+            days=days(store.ledger(name, days=True)),
+            targets=hit_rates(plan(declaration, limit=EVERY_ROW)) if targets else None,
         )
 
 
@@ -231,6 +309,16 @@ def costs(
 
     with Session(declaration) as session:
         return costs_of(session, by=by, project=project, on=on, records=records)
+
+
+def compare_costs(declaration: Declaration, *, every_days: float = 1.0) -> Comparison:
+    """What was paid, against what asking every target in every run would have cost, so far and in a month and a year
+    of one run every `every_days`. From the ledger alone. Pays nothing."""
+    from inlay.project.rates import compare
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return compare(session, every_days=every_days)
 
 
 def prices(models: Sequence[str] = (), *, declaration: Declaration | None = None) -> list[ModelPrice]:
@@ -371,6 +459,67 @@ def corrections(declaration: Declaration, *, history: bool = False) -> Correctio
         return list_corrections(session, history=history)
 
 
+def evaluate(
+    declaration: Declaration, options: EvalOptions | None = None, *, run: RunOptions | None = None, **named: Any
+) -> EvalReport:
+    """Hold answers against what is known: `shadow=500` rows whose value the source holds, or `golden="labels.csv"`.
+
+    Asks what these rows lack, and judges the answers; they are never published, and stand in no status. Costs money as
+    `run` does, with a budget of its own (see `EvalOptions` and `RunOptions`, all of them also as keyword arguments).
+    Safe to repeat: what is answered is never asked again, here or in the real run. Raises SpecError, PlanError or
+    SourceError before anything is sent; a clean stop is told by `EvalReport.run.stopped`. Works inside a running event
+    loop, as in a notebook.
+    """
+    from inlay.project import evaluating
+    from inlay.project.bars import Shown
+    from inlay.project.control import loop_runs_here
+    from inlay.project.evaluation import EvalOptions
+
+    asked = {name: named.pop(name) for name in EvalOptions.__slots__ if name in named}
+    options = EvalOptions(**asked) if options is None else options
+    chosen = _run_options(run, named)
+    if not loop_runs_here():
+        return evaluating.evaluate(declaration, options, chosen)
+    shown = Shown(None if chosen.watch is None else False)
+
+    def work(control: Any) -> EvalReport:
+        report = evaluating.evaluate(declaration, options, shown.options(chosen, control))
+        shown.report = report.run
+        return report
+
+    return shown.wait(work)
+
+
+def plan_evaluation(
+    declaration: Declaration, options: EvalOptions | None = None, *, mode: str | None = None, **named: Any
+) -> EvalPlan:
+    """What `evaluate` would ask, and at what price. Pays nothing, writes nothing."""
+    from inlay.project import evaluating
+    from inlay.project.evaluation import EvalOptions
+
+    return evaluating.plan_evaluation(declaration, options or EvalOptions(**named), mode=mode)
+
+
+def evaluations(declaration: Declaration) -> list[Remembered]:
+    """The evaluations that were made, newest first: when, of which model, on how many rows, how good. Pays nothing."""
+    from inlay.project import evaluated
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return evaluated.evaluations(session)
+
+
+def disagreements(declaration: Declaration, options: EvalOptions | None = None, **named: Any) -> list[Disagreements]:
+    """Where the answers in the store differ from what the source holds, and which values were given. Pays nothing.
+
+    Of the table as it is now, and of the rows that `evaluate(shadow=…)` has asked.
+    """
+    from inlay.project import evaluated
+    from inlay.project.evaluation import EvalOptions
+
+    return evaluated.find_disagreements(declaration, options or EvalOptions(**named))
+
+
 def write_report(declaration: Declaration, target: str | Path | None = None, *, samples: int = 12) -> Path:
     """Write one self-contained web page about the enrichment: coverage, values, confidence, cost, changes, rows.
 
@@ -401,6 +550,30 @@ def report_facts(declaration: Declaration, *, samples: int = 12) -> Facts:
 
     with Session(declaration) as session:
         return page.facts(session, samples=samples)
+
+
+def write_dbt(
+    declaration: Declaration,
+    folder: str | Path,
+    *,
+    source_table: str | None = None,
+    source: str | None = None,
+    model: str | None = None,
+    check: bool = False,
+    force: bool = False,
+) -> DbtChanges:
+    """Write the declaration into the dbt project in `folder`: sources, a staging model, macros. The changes made.
+
+    Files that are there are added to; what was written by hand is kept. `source_table` names the warehouse's table of
+    the rows where the source is files or a query, `source` the dbt source of tables without a schema, `model` the
+    staging model. `check` only tells what would change; `force` replaces what was edited between Inlay's marks, too.
+    Asks no database. Idempotent; each file is written whole or not at all. Raises SpecError, TargetError.
+    """
+    from inlay.project import dbt
+
+    return dbt.write_dbt(
+        declaration, folder, source_table=source_table, source=source, model=model, check=check, force=force
+    )
 
 
 def write_schema(path: str | Path) -> Path:
@@ -451,6 +624,72 @@ def clear(declaration: Declaration, *, passes: Sequence[str] = (), keys: Sequenc
             for kind, count in store.clear(enrichment=name, pass_name=pass_name, keys=list(keys) or None).items():
                 out[kind] = out.get(kind, 0) + count
         return out
+
+
+def unsure(declaration: Declaration, below: float, *, passes: Sequence[str] = (), fields: Sequence[str] = ()) -> Unsure:
+    """The cells with an answer (in one of `fields`, or any) less sure than this, and what they cost. Pays nothing."""
+    from inlay.project import keeping
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return keeping.unsure(session, below, passes=pass_names(session, passes), fields=fields)
+
+
+def clear_unsure(declaration: Declaration, chosen: Unsure) -> dict[str, int]:
+    """Forget the cells that `unsure` found, so that the next run asks them. Destructive; atomic a pass."""
+    from inlay.project import keeping
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return keeping.clear_unsure(session, chosen)
+
+
+def orphans(declaration: Declaration) -> Orphans:
+    """Rows that the store knows and the source has no more. Reads the source's keys; writes nothing."""
+    from inlay.project import keeping
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return keeping.orphans(session)
+
+
+def prune_orphans(declaration: Declaration, found: Orphans, *, even_many: bool = False) -> dict[str, int]:
+    """Delete what the store and the published table hold of rows that are gone from the source; corrections stay.
+
+    Destructive, idempotent. Raises PlanError where the source is empty or has lost more than half of its rows, which
+    looks like a load that failed, unless `even_many`.
+    """
+    from inlay.project import keeping
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return keeping.prune_orphans(session, found, even_many=even_many)
+
+
+def forget(declaration: Declaration, keys: Sequence[Any]) -> Forgotten:
+    """Erase rows for good, a person's for example: inputs, answers, evidence, history and corrections in the store, and
+    their rows in the published table and its history. Works for rows that the source has no more.
+
+    Destructive, idempotent. A row that the source still has is asked again by the next run: see `still_there`.
+    """
+    from inlay.project import keeping
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return keeping.forget_rows(session, keys)
+
+
+def warm(declaration: Declaration, given: Warmth, *, dry_run: bool = False) -> Warmed:
+    """Take answers over from a table or a file, by row key, for cells that have none: a run does not ask those.
+
+    Pays nothing. Safe to repeat: what is answered is left alone. Raises SpecError for fields or columns that there are
+    not, PlanError where the lines of one key differ.
+    """
+    from inlay.project.session import Session
+    from inlay.project.warming import warm_cells
+
+    with Session(declaration) as session:
+        return warm_cells(session, given, dry_run=dry_run)
 
 
 def pass_names(session: Any, names: Sequence[str]) -> list[str]:

@@ -30,6 +30,11 @@ class Control:
         self._stop: Callable[[RunStopped], None] | None = None
         self._task: asyncio.Task[Any] | None = None
 
+    @property
+    def asked(self) -> bool:
+        """Whether somebody wants the run to stop."""
+        return self._asked > 0
+
     def stop(self) -> None:
         """Stop the run."""
         with self._lock:

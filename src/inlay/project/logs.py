@@ -34,6 +34,7 @@ EVERY_S = 10.0
 # Every name that a line can carry, and what it says.
 EVENTS: dict[str, str] = {
     "cells_marked": "`inlay retry` made failed cells worth asking again",
+    "run_waiting": "another run of the enrichment is going, and this one waits for its end",
     "run_planned": "the plan is made and allowed",
     "run_started": "the run has its number in the store",
     "lane_opened": "a model is about to be asked its first question",
@@ -44,6 +45,7 @@ EVENTS: dict[str, str] = {
     "batch_moved": "a batch has come further",
     "table_published": "the table is at its place, whole",
     "run_finished": "the run is over",
+    "action_failed": "a command or webhook of the declaration did not succeed",
     "error": "the command ends in an error",
 }
 # What stands in quotes in a complaint about the source is a key or a line of it.

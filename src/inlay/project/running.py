@@ -25,10 +25,12 @@ from inlay.errors import Interrupted, PlanError, RunStopped, SpecError
 from inlay.payload import by_cell, decode_fields
 from inlay.planning.plan import Plan
 from inlay.planning.planner import PlannedRow, Planner
+from inlay.project.altered import InputChange, Teller
 from inlay.project.batching import fillings
 from inlay.project.control import Control
 from inlay.project.probes import learning
 from inlay.project.publishing import look, prepare, publish_declared
+from inlay.project.rates import TARGETS
 from inlay.project.report import Report
 from inlay.project.session import Session
 from inlay.providers.price_table import PROVIDERS as PRICED_PROVIDERS
@@ -72,6 +74,10 @@ class RunOptions:
     a dollar; None refuses. `interrupts` handles Ctrl-C and SIGTERM (the main thread only); `control` lets another
     thread stop the run. `watch` receives the live figures once, before the first call. `mode` (live, batch, auto)
     overrides the declaration's; without `wait` a run returns once its batches are ordered: a later one collects them.
+    With `on_error="warn"` an error is logged, and given as `Report.error` in place of being raised. `dry_run` plans
+    alone. `if_running` says what to do while another run of this enrichment is going on this store: join it (both
+    share the work, as ever), wait for its end for `wait_for_s`, or exit. `on_change` is called for each row that was
+    asked again because its input had changed, once the answers are kept.
     """
 
     limit: int | None = None
@@ -87,6 +93,11 @@ class RunOptions:
     control: Control | None = None
     mode: str | None = None
     wait: bool = True
+    on_error: str = "raise"
+    dry_run: bool | None = None
+    if_running: str | None = None
+    wait_for_s: float = 600.0
+    on_change: Callable[[InputChange], None] | None = None
 
 
 def run_session(session: Session, options: RunOptions) -> Report:
@@ -114,6 +125,7 @@ def run_session(session: Session, options: RunOptions) -> Report:
         tell(_planned(plan, budget))
         record = store.begin_run(session.enrichment.name, runner=runner, fresh_budget=options.fresh_budget)
         tell(RunStarted(record.run_id))
+        teller = Teller(session, refs, record, options.on_change)
         outcome = "stopped: error"
         summary: Mapping[str, Any] = {}
         stopped: RunStopped | None = None
@@ -127,7 +139,8 @@ def run_session(session: Session, options: RunOptions) -> Report:
             outcome = "stopped: interrupted"
             raise
         finally:
-            store.end_run(record.run_id, outcome=outcome, summary=summary)
+            kept = {**summary, TARGETS: plan.rows_selected}
+            store.end_run(record.run_id, outcome=outcome, summary={**kept, **teller.facts()})
         report = Report(
             enrichment=session.enrichment.name,
             run_id=record.run_id,
@@ -144,6 +157,9 @@ def run_session(session: Session, options: RunOptions) -> Report:
     if done is not None:
         report = replace(report, published=done.place, published_rows=done.rows, publication=done)
         tell(TablePublished(done.place, done.rows, done.new, done.changed, done.unchanged))
+    if teller.wanted:
+        report = replace(report, notes=(*report.notes, *teller.tell()))
+        store.end_run(record.run_id, outcome=outcome, summary={**kept, **teller.facts()})
     report = replace(report, seconds=time.monotonic() - started)
     tell(RunFinished(outcome, report.exit_code, round(report.seconds, 3), summary))
     return report
@@ -291,7 +307,7 @@ async def _drive_async(
         options.control.bind(runner.stop)
     try:
         with Interrupts(runner.stop, enabled=options.interrupts):
-            await runner.run(_feed(planner, works, store, session.enrichment.name, only, seen))
+            await runner.run(_feed(planner, works, store, session, only, seen))
     finally:
         if options.control is not None:
             options.control.release()
@@ -332,7 +348,7 @@ async def _feed(
     planner: Planner,
     works: list[PassWork],
     store: Any,
-    enrichment: str,
+    session: Session,
     only: Container[str] | None,
     seen: set[str] | None,
 ) -> AsyncIterator[list[Row]]:
@@ -345,12 +361,17 @@ async def _feed(
             batch = [row for row in batch if row.key in only]
         if batch is not None and seen is not None:
             seen.update(row.key for row in batch)
-        return None if batch is None else _with_stored(batch, works, store, enrichment)
+        if batch is not None and session.altered is not None:
+            for work in works:
+                changed = (row.key for row in batch if row.reasons[work.index] in _ALTERED)
+                session.altered.setdefault(work.ref.pass_id, set()).update(changed)
+        return None if batch is None else _with_stored(batch, works, store, session.enrichment.name)
 
     while (batch := await asyncio.to_thread(fetch)) is not None:
         yield batch
 
 
+_ALTERED = frozenset((Reason.INPUT_CHANGED, Reason.UPSTREAM))
 _LOOKED_UP = frozenset((Reason.RETRY, Reason.EXPIRED, Reason.STALE, Reason.UPSTREAM, Reason.INPUT_CHANGED))
 
 

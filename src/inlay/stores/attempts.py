@@ -7,7 +7,6 @@ money changes the sums of its four scopes in the same transaction, so that check
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from inlay.errors import StoreError
 from inlay.stores.accounts import LOST, STOPPED_LOST, refuse_twice, scope_of, scopes, young_enough
 from inlay.stores.liveness import LEASE_MS
 from inlay.stores.rows import ANSWER_COLUMNS, chunks, line_sum, rows_in, stored_answer, write_rows
+from inlay.stores.transactions import Con, is_file, on_server
 from inlay.types import (
     Budget,
     Claim,
@@ -44,7 +44,7 @@ NO_TOKENS = (0, 0, 0, 0, 0, "", None, None, "live", 1, 0, 0, 0)
 class Money:
     """Changes of spent and reserved money, gathered during a transaction and written once a scope."""
 
-    def __init__(self, con: sqlite3.Connection) -> None:
+    def __init__(self, con: Con) -> None:
         self._con = con
         self._runs: dict[int, tuple[str, int]] = {}
         self._changes: dict[tuple[str, str], list[int]] = {}
@@ -83,13 +83,15 @@ class Money:
         return known
 
 
-def take_numbers(con: sqlite3.Connection, counter: str, count: int) -> int:
+def take_numbers(con: Con, counter: str, count: int) -> int:
     """The first of `count` fresh numbers. Numbers are never given out twice, not even after a prune."""
+    if not is_file(con):
+        return on_server(con).take_numbers(counter, count)
     con.execute("UPDATE counters SET last = last + ? WHERE name = ?", (count, counter))
     return con.execute("SELECT last FROM counters WHERE name = ?", (counter,)).fetchone()[0] - count + 1
 
 
-def spending_row(con: sqlite3.Connection, run: RunRecord, per: str, now_ms: int) -> tuple[int, int]:
+def spending_row(con: Con, run: RunRecord, per: str, now_ms: int) -> tuple[int, int]:
     """(spent, reserved) of the scope that a budget `per` this period looks at, now."""
     scope = scope_of(per, run.budget_run, now_ms)
     row = con.execute(
@@ -98,7 +100,7 @@ def spending_row(con: sqlite3.Connection, run: RunRecord, per: str, now_ms: int)
     return row or (0, 0)
 
 
-def newest_done(con: sqlite3.Connection, fingerprints: Iterable[bytes]) -> dict[bytes, StoredAnswer]:
+def newest_done(con: Con, fingerprints: Iterable[bytes]) -> dict[bytes, StoredAnswer]:
     """The newest whole answer of each address that has one, checked."""
     wanted = set(fingerprints)
     newest: dict[bytes, tuple[Any, ...]] = {}
@@ -114,7 +116,7 @@ def newest_done(con: sqlite3.Connection, fingerprints: Iterable[bytes]) -> dict[
 
 
 def claim(
-    con: sqlite3.Connection,
+    con: Con,
     claims: Sequence[Claim],
     *,
     run: RunRecord,
@@ -161,9 +163,7 @@ def claim(
     return results
 
 
-def _holders(
-    con: sqlite3.Connection, fingerprints: list[bytes], own: str, now_ms: int, alive: Alive
-) -> dict[bytes, str]:
+def _holders(con: Con, fingerprints: list[bytes], own: str, now_ms: int, alive: Alive) -> dict[bytes, str]:
     """Who holds these addresses. Dead holders are buried on the way, which frees theirs."""
     held = dict(rows_in(con, "SELECT lease, runner FROM leases WHERE lease IN (%s)", fingerprints))
     dead = _dead(con, set(held.values()) - {own}, now_ms, alive)
@@ -173,7 +173,7 @@ def _holders(
     return held
 
 
-def _dead(con: sqlite3.Connection, runners: set[str], now_ms: int, alive: Alive) -> set[str]:
+def _dead(con: Con, runners: set[str], now_ms: int, alive: Alive) -> set[str]:
     if not runners:
         return set()
     expires = dict(con.execute("SELECT runner, expires_at FROM runners"))
@@ -186,19 +186,28 @@ def _dead(con: sqlite3.Connection, runners: set[str], now_ms: int, alive: Alive)
     }
 
 
-def holders(con: sqlite3.Connection) -> set[str]:
+def holders(con: Con) -> set[str]:
     """The names under which open batches hold leases: no process has to live for them."""
-    marks = ",".join("?" * len(HOLDING))
-    return {BATCH + row[0] for row in con.execute(f"SELECT submission FROM batches WHERE state IN ({marks})", HOLDING)}
+    query = f"SELECT submission FROM batches WHERE state IN ({','.join('?' * len(HOLDING))})"
+    return {BATCH + row[0] for row in con.execute(query, [each.value for each in HOLDING])}
 
 
-def bury_the_dead(con: sqlite3.Connection, own: str, now_ms: int, alive: Alive) -> None:
+def extend_lease(con: Con, runner: str, now_ms: int) -> None:
+    """Note that a runner lives now."""
+    con.execute(
+        "INSERT INTO runners (runner, expires_at) VALUES (?, ?) "
+        "ON CONFLICT (runner) DO UPDATE SET expires_at = excluded.expires_at",
+        (runner, now_ms + LEASE_MS),
+    )
+
+
+def bury_the_dead(con: Con, own: str, now_ms: int, alive: Alive) -> None:
     """Recognise every runner that died and close what it left open."""
     known = {row[0] for row in con.execute("SELECT runner FROM runners UNION SELECT runner FROM leases")}
     bury(con, _dead(con, known - {own}, now_ms, alive), now_ms)
 
 
-def bury(con: sqlite3.Connection, runners: set[str], now_ms: int) -> None:
+def bury(con: Con, runners: set[str], now_ms: int) -> None:
     """Close the dead runners' attempts as lost, each counted as spent in full, and their runs as stopped."""
     if not runners:
         return
@@ -211,7 +220,7 @@ def bury(con: sqlite3.Connection, runners: set[str], now_ms: int) -> None:
         con.execute("DELETE FROM runners WHERE runner = ?", (runner,))
 
 
-def write_run_end(con: sqlite3.Connection, run: Sequence[Any], at_ms: int, outcome: str, summary: str) -> None:
+def write_run_end(con: Con, run: Sequence[Any], at_ms: int, outcome: str, summary: str) -> None:
     """End a run, given its row as it stands."""
     row = (*run[:5], at_ms, outcome, summary)
     con.execute(
@@ -220,7 +229,7 @@ def write_run_end(con: sqlite3.Connection, run: Sequence[Any], at_ms: int, outco
     )
 
 
-def close_as_lost(con: sqlite3.Connection, leases: Iterable[tuple[Any, ...]], now_ms: int) -> None:
+def close_as_lost(con: Con, leases: Iterable[tuple[Any, ...]], now_ms: int) -> None:
     """Close open attempts (LEASE_COLUMNS) whose fate is unknown: they may have been paid for in full."""
     money = Money(con)
     rows: list[tuple[Any, ...]] = [(*row, now_ms, LOST, row[5], 1, *NO_TOKENS) for row in leases]
@@ -234,25 +243,25 @@ def close_as_lost(con: sqlite3.Connection, leases: Iterable[tuple[Any, ...]], no
 # --- giving back and trying again ----------------------------------------------------------------------------------
 
 
-def open_attempts(con: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, tuple[Any, ...]]:
+def open_attempts(con: Con, numbers: Iterable[int]) -> dict[int, tuple[Any, ...]]:
     """The open ones of these attempts, as LEASE_COLUMNS and `lease`."""
     query = f"SELECT {LEASE_COLUMNS}, lease FROM leases WHERE attempt_id IN (%s)"
     return {row[0]: row for row in rows_in(con, query, numbers)}
 
 
-def closed_attempts(con: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, tuple[Any, ...]]:
+def closed_attempts(con: Con, numbers: Iterable[int]) -> dict[int, tuple[Any, ...]]:
     """The closed ones of these attempts, as LEASE_COLUMNS, `cost` and `outcome`."""
     query = f"SELECT {LEASE_COLUMNS}, cost, outcome FROM attempts WHERE attempt_id IN (%s)"
     return {row[0]: row for row in rows_in(con, query, numbers)}
 
 
-def delete_leases(con: sqlite3.Connection, numbers: Iterable[int]) -> None:
+def delete_leases(con: Con, numbers: Iterable[int]) -> None:
     """Take attempts out of `leases`; their addresses are free."""
     for marks, part in chunks(list(numbers)):
         con.execute(f"DELETE FROM leases WHERE attempt_id IN ({marks})", part)
 
 
-def release(con: sqlite3.Connection, numbers: Sequence[int]) -> None:
+def release(con: Con, numbers: Sequence[int]) -> None:
     """See `contracts.Store.release`. One that was taken over meanwhile is no longer counted as spent either."""
     money = Money(con)
     opened = open_attempts(con, numbers)
@@ -268,7 +277,7 @@ def release(con: sqlite3.Connection, numbers: Sequence[int]) -> None:
 
 
 def extend(
-    con: sqlite3.Connection,
+    con: Con,
     number: int,
     *,
     outcome: str,

@@ -7,58 +7,49 @@ a cell's history stay linked.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from inlay.errors import StoreError
 from inlay.stores import corrections, journal, rows
 from inlay.stores.ledger import LEDGER_PLACE, LEDGER_SUMS, SUM_ATTEMPTS, SUM_COLUMNS
+from inlay.stores.transactions import Con
 
 TABLES = ("passes", "recipes", "runs", "runners", "leases", "attempts", "answers", "cells", "history")
 
 _OF_ENRICHMENT = "run_id IN (SELECT run_id FROM runs WHERE enrichment = ?)"
 
 
-def stats(con: sqlite3.Connection, path: Path) -> dict[str, Any]:
-    """Rows of each table, bytes on disk (and which of them are free for reuse), oldest and newest answer."""
+def counts(con: Con) -> dict[str, Any]:
+    """Rows of each table, oldest and newest answer."""
 
-    def number(query: str) -> Any:
-        return con.execute(query).fetchone()[0]
+    def number(table: str) -> int:
+        return con.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
-    wal = path.with_name(path.name + "-wal")
     oldest, newest = con.execute("SELECT min(created_at), max(created_at) FROM answers").fetchone()
     return {
-        "path": str(path),
-        "schema_version": number("SELECT max(version) FROM schema_version"),
-        "bytes": path.stat().st_size,
-        "wal_bytes": wal.stat().st_size if wal.exists() else 0,
-        "free_bytes": number("PRAGMA freelist_count") * number("PRAGMA page_size"),
-        **{table: number(f"SELECT count(*) FROM {table}") for table in TABLES},
-        "corrections": number("SELECT count(*) FROM corrections") if corrections.there(con) else 0,
-        "batches": number("SELECT count(*) FROM batches") if journal.there(con) else 0,
+        **{table: number(table) for table in TABLES},
+        "corrections": number("corrections") if corrections.there(con) else 0,
+        "batches": number("batches") if journal.there(con) else 0,
         "oldest_answer": None if oldest is None else oldest / 1000,
         "newest_answer": None if newest is None else newest / 1000,
     }
 
 
-def prune(con: sqlite3.Connection, enrichment: str, before_ms: int) -> dict[str, int]:
+def prune(con: Con, enrichment: str, before_ms: int) -> dict[str, int]:
     """Delete what `contracts.Store.prune` says, up to this moment, in the caller's transaction."""
-    _temporary(con, "doomed_answers", "answer_id INTEGER PRIMARY KEY")
-    con.execute(
-        f"INSERT INTO doomed_answers SELECT answer_id FROM answers WHERE {_OF_ENRICHMENT} AND created_at <= ? "
-        "AND answer_id NOT IN (SELECT answer_id FROM cells WHERE answer_id IS NOT NULL)",
-        (enrichment, before_ms),
+    doomed = (
+        f"{_OF_ENRICHMENT} AND created_at <= ? AND answer_id NOT IN "
+        "(SELECT answer_id FROM cells WHERE answer_id IS NOT NULL)"
     )
-    history = _delete_lines(con)
-    answers = con.execute("DELETE FROM answers WHERE answer_id IN (SELECT answer_id FROM doomed_answers)").rowcount
+    chosen = (enrichment, before_ms)
+    history = _delete_lines(con, f"answer_id IN (SELECT answer_id FROM answers WHERE {doomed})", chosen)
+    answers = con.execute(f"DELETE FROM answers WHERE {doomed}", chosen).rowcount
     attempts = _fold_attempts(con, enrichment, before_ms)
-    _drop(con, "doomed_answers")
     return {"answers": answers, "history": history, "attempts": attempts}
 
 
-def _fold_attempts(con: sqlite3.Connection, enrichment: str, before_ms: int) -> int:
+def _fold_attempts(con: Con, enrichment: str, before_ms: int) -> int:
     """Turn closed attempts that belong to no answer that is left into sums."""
     where = (
         f"{_OF_ENRICHMENT} AND closed_at <= ? AND (answer_id IS NULL OR answer_id NOT IN "
@@ -74,15 +65,16 @@ def _fold_attempts(con: sqlite3.Connection, enrichment: str, before_ms: int) -> 
     return con.execute(f"DELETE FROM attempts WHERE {where}", chosen).rowcount
 
 
-def _delete_lines(con: sqlite3.Connection) -> int:
-    """Delete the history lines of doomed answers, and link the lines around them to one another.
+def _delete_lines(con: Con, chosen: str, values: Sequence[Any]) -> int:
+    """Delete chosen history lines, and link the lines around them to one another.
 
     The last line of a cell never goes: it is about the answer that the cell refers to, or about none.
     """
-    chosen = "answer_id IN (SELECT answer_id FROM doomed_answers)"
-    doomed: dict[int, int | None] = dict(con.execute(f"SELECT seq, prev_seq FROM history WHERE {chosen}"))
+    doomed: dict[int, int | None] = dict(
+        con.execute(f"SELECT seq, prev_seq FROM history WHERE {chosen}", values).fetchall()
+    )
     after = con.execute(
-        f"SELECT {rows.HISTORY_COLUMNS} FROM history WHERE prev_seq IN (SELECT seq FROM history WHERE {chosen})"
+        f"SELECT {rows.HISTORY_COLUMNS} FROM history WHERE prev_seq IN (SELECT seq FROM history WHERE {chosen})", values
     )
     linked: list[tuple[int | None, int, int]] = []
     for row in after:
@@ -91,42 +83,70 @@ def _delete_lines(con: sqlite3.Connection) -> int:
             previous = doomed[previous]
         linked.append((previous, rows.history_sum((row[0], previous, *row[2:])), row[0]))
     con.executemany("UPDATE history SET prev_seq = ?, check_sum = ? WHERE seq = ?", linked)
-    con.execute(f"DELETE FROM history WHERE {chosen}")
+    con.execute(f"DELETE FROM history WHERE {chosen}", values)
     return len(doomed)
 
 
-def clear(
-    con: sqlite3.Connection, enrichment: str, pass_name: str | None, keys: Sequence[str] | None
-) -> dict[str, int]:
+def clear(con: Con, enrichment: str, pass_name: str | None, keys: Sequence[str] | None) -> dict[str, int]:
     """Delete what `contracts.Store.clear` says, in the caller's transaction."""
-    _temporary(con, "cleared_passes", "pass_id INTEGER PRIMARY KEY")
-    _fill(con, "cleared_passes", _chosen_passes(con, enrichment, pass_name))
-    chosen = "pass_id IN (SELECT pass_id FROM cleared_passes)"
-    if keys is not None:
-        _temporary(con, "cleared_keys", "key TEXT PRIMARY KEY")
-        _fill(con, "cleared_keys", dict.fromkeys(keys))
-        chosen += " AND key IN (SELECT key FROM cleared_keys)"
+    passes = _chosen_passes(con, enrichment, pass_name)
+    wanted = None if keys is None else list(dict.fromkeys(keys))
+    numbers: set[int] = set()
+    for pass_id in passes:
+        numbers.update(row[0] for row in _of_cells(con, "answer_id", pass_id, wanted) if row[0] is not None)
     # Every answer at the same address goes, not the newest alone: an older one would be found by the next run.
-    _temporary(con, "doomed_answers", "answer_id INTEGER PRIMARY KEY")
-    con.execute(
-        "INSERT INTO doomed_answers SELECT DISTINCT b.answer_id FROM answers a JOIN answers b "
-        "ON substr(b.fingerprint, 1, 8) = substr(a.fingerprint, 1, 8) AND b.fingerprint = a.fingerprint "
-        f"WHERE a.answer_id IN (SELECT answer_id FROM cells WHERE {chosen})"
-    )
-    history = con.execute(f"DELETE FROM history WHERE {chosen}").rowcount
-    cells = con.execute(f"DELETE FROM cells WHERE {chosen}").rowcount
-    answers = con.execute(
-        "DELETE FROM answers WHERE answer_id IN (SELECT answer_id FROM doomed_answers) AND answer_id NOT IN "
-        "(SELECT answer_id FROM cells WHERE answer_id IS NOT NULL)"
-    ).rowcount
-    _drop(con, "doomed_answers", "cleared_passes", *(() if keys is None else ("cleared_keys",)))
-    return {"cells": cells, "answers": answers, "history": history}
+    doomed = {
+        row[0]
+        for row in rows.rows_in(
+            con,
+            "SELECT b.answer_id FROM answers a JOIN answers b ON substr(b.fingerprint, 1, 8) = "
+            "substr(a.fingerprint, 1, 8) AND b.fingerprint = a.fingerprint WHERE a.answer_id IN (%s)",
+            numbers,
+        )
+    }
+    counts = {"cells": 0, "answers": 0, "history": 0}
+    for pass_id in passes:
+        counts["history"] += _delete_history(con, pass_id, wanted)
+        counts["cells"] += _delete_cells(con, pass_id, wanted)
+    if doomed:
+        for (kept,) in con.execute("SELECT DISTINCT answer_id FROM cells WHERE answer_id IS NOT NULL"):
+            doomed.discard(kept)
+    counts["answers"] = delete_in(con, "DELETE FROM answers WHERE answer_id IN (%s)", doomed)
+    return counts
 
 
-def _chosen_passes(con: sqlite3.Connection, enrichment: str, pass_name: str | None) -> list[int]:
-    known: dict[str, int] = dict(
-        con.execute("SELECT name, pass_id FROM passes WHERE enrichment = ? ORDER BY pass_id", (enrichment,))
-    )
+def _of_cells(con: Con, column: str, pass_id: int, keys: Sequence[str] | None) -> Iterable[tuple[Any, ...]]:
+    query = f"SELECT {column} FROM cells WHERE pass_id = ?"
+    if keys is None:
+        return con.execute(query, (pass_id,))
+    return rows.rows_in(con, query + " AND key IN (%s)", keys, pass_id)
+
+
+def _delete_history(con: Con, pass_id: int, keys: Sequence[str] | None) -> int:
+    """Delete the lines of these cells, broken ones too. No index leads to them: one look at all of them, at most."""
+    if keys is None:
+        return con.execute("DELETE FROM history WHERE pass_id = ?", (pass_id,)).rowcount
+    if len(keys) <= rows.CHUNK:
+        return delete_in(con, "DELETE FROM history WHERE pass_id = ? AND key IN (%s)", keys, pass_id)
+    chosen = set(keys)
+    lines = con.execute("SELECT seq, key FROM history WHERE pass_id = ?", (pass_id,))
+    return delete_in(con, "DELETE FROM history WHERE seq IN (%s)", [seq for seq, key in lines if key in chosen])
+
+
+def _delete_cells(con: Con, pass_id: int, keys: Sequence[str] | None) -> int:
+    if keys is None:
+        return con.execute("DELETE FROM cells WHERE pass_id = ?", (pass_id,)).rowcount
+    return delete_in(con, "DELETE FROM cells WHERE pass_id = ? AND key IN (%s)", keys, pass_id)
+
+
+def delete_in(con: Con, statement: str, values: Iterable[Any], *before: Any) -> int:
+    """Run a statement with `IN (%s)` for these values, in chunks; how many rows it changed."""
+    return sum(con.execute(statement % marks, (*before, *part)).rowcount for marks, part in rows.chunks(list(values)))
+
+
+def _chosen_passes(con: Con, enrichment: str, pass_name: str | None) -> list[int]:
+    query = "SELECT name, pass_id FROM passes WHERE enrichment = ? ORDER BY pass_id"
+    known: dict[str, int] = dict(con.execute(query, (enrichment,)).fetchall())
     if pass_name is None:
         return list(known.values())
     if pass_name not in known:
@@ -141,16 +161,3 @@ def unknown_pass(enrichment: str, pass_name: str, known: Iterable[str]) -> Store
         f"the store knows no pass {pass_name!r} of enrichment {enrichment!r}",
         remedy=f"choose one of: {names}" if names else "nothing of this enrichment has been run with this store yet",
     )
-
-
-def _temporary(con: sqlite3.Connection, table: str, columns: str) -> None:
-    con.execute(f"CREATE TEMP TABLE {table} ({columns})")
-
-
-def _fill(con: sqlite3.Connection, table: str, values: Iterable[Any]) -> None:
-    con.executemany(f"INSERT INTO {table} VALUES (?)", [(value,) for value in values])
-
-
-def _drop(con: sqlite3.Connection, *tables: str) -> None:
-    for table in tables:
-        con.execute(f"DROP TABLE temp.{table}")

@@ -19,6 +19,7 @@ from inlay.errors import StoreDamaged
 from inlay.stores.accounts import correction_kept, correction_place
 from inlay.stores.attempts import take_numbers
 from inlay.stores.rows import UNLIKE, lenient, line_sum, rows_in, write_rows
+from inlay.stores.transactions import Con, is_file
 from inlay.types import Correction, NullReason
 
 _NAMES = (
@@ -33,7 +34,7 @@ _Row = tuple[Any, ...]  # _NAMES
 _Place = tuple[str, str, str]  # pass, row key, field
 
 
-def write_corrections(con: sqlite3.Connection, enrichment: str, corrections: Sequence[Correction], now_ms: int) -> None:
+def write_corrections(con: Con, enrichment: str, corrections: Sequence[Correction], now_ms: int) -> None:
     """See `contracts.Store.correct`. A damaged row of a field that is corrected anew goes: nothing else mends it."""
     given = [correction_kept(correction, now_ms) for correction in corrections]
     if not given:
@@ -62,7 +63,7 @@ def _first(given: Sequence[Correction]) -> dict[_Place, int]:
     return {correction_place(given[at]): at for at in reversed(range(len(given)))}
 
 
-def _present(con: sqlite3.Connection, enrichment: str, given: Iterable[Correction]) -> dict[_Place, list[_Row]]:
+def _present(con: Con, enrichment: str, given: Iterable[Correction]) -> dict[_Place, list[_Row]]:
     """What is there of these places already, oldest first, damaged or not."""
     found: dict[_Place, list[_Row]] = {correction_place(correction): [] for correction in given}
     with lenient(con):
@@ -72,7 +73,7 @@ def _present(con: sqlite3.Connection, enrichment: str, given: Iterable[Correctio
     return {place: rows for place, rows in found.items() if rows}
 
 
-def _link(con: sqlite3.Connection, rows: Sequence[_Row], following: int) -> None:
+def _link(con: Con, rows: Sequence[_Row], following: int) -> None:
     """Let each of these rows of one place name the next one, and the last one `following`."""
     numbers = [*(row[0] for row in rows[1:]), following]
     changed = [(*row[:11], number) for row, number in zip(rows, numbers, strict=False) if row[11] != number]
@@ -98,14 +99,12 @@ def _row(number: int, enrichment: str, correction: Correction, at_ms: int) -> li
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
-def there(con: sqlite3.Connection) -> bool:
-    """Whether this store can hold corrections: an older one that may only be read was never migrated."""
-    return con.execute("SELECT 1 FROM schema_version WHERE version = 2").fetchone() is not None
+def there(con: Con) -> bool:
+    """Whether this store can hold corrections: an older file that may only be read was never migrated."""
+    return not is_file(con) or con.execute("SELECT 1 FROM schema_version WHERE version = 2").fetchone() is not None
 
 
-def read_corrections(
-    con: sqlite3.Connection, enrichment: str, keys: Sequence[str] | None, history: bool
-) -> list[Correction]:
+def read_corrections(con: Con, enrichment: str, keys: Sequence[str] | None, history: bool) -> list[Correction]:
     """See `contracts.Store.corrections`. Without any, one look into an index; with some, the index of row keys."""
     some = "SELECT 1 FROM corrections WHERE enrichment = ? LIMIT 1"
     if not there(con) or con.execute(some, (enrichment,)).fetchone() is None:
@@ -125,7 +124,7 @@ def read_corrections(
     return [found[row[0]] for row in rows if history or (row[11] is None and not row[9])]
 
 
-def _rows(con: sqlite3.Connection, enrichment: str, keys: Iterable[str] | None) -> list[_Row]:
+def _rows(con: Con, enrichment: str, keys: Iterable[str] | None) -> list[_Row]:
     """Rows as they stand, oldest first."""
     if keys is None:
         return con.execute(_SELECT + " ORDER BY correction_id", (enrichment,)).fetchall()
@@ -169,7 +168,7 @@ def _damaged(row: _Row, what: str) -> StoreDamaged:
     )
 
 
-def problems(con: sqlite3.Connection) -> Iterator[str]:
+def problems(con: Con) -> Iterator[str]:
     """One sentence for each row that is wrong."""
     if not there(con):
         return

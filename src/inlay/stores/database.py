@@ -17,10 +17,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inlay.errors import StoreDamaged, StoreError
 from inlay.faultpoints import reach
 from inlay.stores.migrations import MIGRATIONS, migrate, present_version
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
 
 BUSY_S = 30.0
 _POOL = 8  # idle readers kept open
@@ -74,10 +80,11 @@ _ERRNO = {
     errno.ENOSPC: sqlite3.SQLITE_FULL,
     errno.EDQUOT: sqlite3.SQLITE_FULL,
 }
+FOREIGN = (sqlite3.Error, UnicodeError, OverflowError, struct.error, OSError)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_NOTADB)
 
 
-def translate(error: Exception, path: Path) -> StoreError:
+def translate(error: Exception, path: Path | str) -> StoreError:
     """What a foreign error means for the store at `path`."""
     code = getattr(error, "sqlite_errorcode", None)
     if isinstance(error, UnicodeDecodeError) or (code is None and "decode" in str(error).lower()):
@@ -126,27 +133,38 @@ class Database:
                 self._writer.close()
                 self._writer = None
 
-    @contextmanager
-    def write(self, step: str) -> Iterator[sqlite3.Connection]:
-        """A write transaction: committed and durable when the block ends, and as if it never was when it fails."""
-        with self._translated(), self._lock:
-            con = self._open_writer()
-            try:
-                con.execute("BEGIN IMMEDIATE")
-                yield con
-                if con.in_transaction:  # a dry run has rolled back already
+    @property
+    def place(self) -> str:
+        """See `Transactions.place`."""
+        return str(self.path)
+
+    def write(self, step: str, work: Callable[[sqlite3.Connection], T], *, undo: bool = False) -> T:
+        """See `Transactions.write`: as if it never was when it fails."""
+        try:
+            with self._lock:
+                con = self._writer
+                if con is None or self._closed or self._pid != os.getpid():
+                    con = self._open_writer()
+                try:
+                    con.execute("BEGIN IMMEDIATE")
+                    result = work(con)
+                    if undo:
+                        con.execute("ROLLBACK")
+                        return result
                     reach(step + ".before_commit")
                     con.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    if con.in_transaction:
-                        con.execute("ROLLBACK")
-                raise
-            reach(step + ".after_commit")
+                except BaseException:
+                    with suppress(sqlite3.Error):
+                        if con.in_transaction:
+                            con.execute("ROLLBACK")
+                    raise
+                reach(step + ".after_commit")
+                return result
+        except FOREIGN as error:
+            raise translate(error, self.path) from error
 
-    @contextmanager
-    def erasing(self) -> Iterator[None]:
-        """What is deleted in here leaves no trace in the file once this ends, nor does what was deleted before.
+    def erase(self, step: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        """See `Transactions.erase`. What was deleted earlier leaves no bytes behind either.
 
         The file is written anew, which takes its size in free space and some seconds a gigabyte. StoreError where a
         reader elsewhere keeps an old state of the file alive: what was deleted is deleted, and erasing again will do.
@@ -155,7 +173,7 @@ class Database:
             con = self._open_writer()
             con.execute("PRAGMA secure_delete = ON")
             try:
-                yield
+                result = self.write(step, work)
                 con.execute("VACUUM")
                 busy, _, _ = con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
@@ -165,6 +183,38 @@ class Database:
                     f"store {self.path}: the rows are deleted, but a reader kept their bytes in the file beside it",
                     remedy="end what reads this store, and run the same command again",
                 )
+            return result
+
+    def look(self, work: Callable[[sqlite3.Connection], T], *, snapshot: bool = False) -> T:
+        """See `Transactions.look`."""
+        with self.read() as con:
+            if snapshot:
+                con.execute("BEGIN")
+            return work(con)
+
+    def check_keys(self, keys: object) -> None:
+        """See `Transactions.check_keys`: a file holds any text."""
+
+    def scan(self, pass_id: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """See `Transactions.scan`."""
+        from inlay.stores.scan import scan
+
+        return scan(self, pass_id, columns)
+
+    def size(self, con: sqlite3.Connection) -> dict[str, Any]:
+        """See `Transactions.size`."""
+
+        def number(query: str) -> int:
+            return con.execute(query).fetchone()[0]
+
+        wal = self.path.with_name(self.path.name + "-wal")
+        return {
+            "path": str(self.path),
+            "schema_version": number("SELECT max(version) FROM schema_version"),
+            "bytes": self.path.stat().st_size,
+            "wal_bytes": wal.stat().st_size if wal.exists() else 0,
+            "free_bytes": number("PRAGMA freelist_count") * number("PRAGMA page_size"),
+        }
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -190,7 +240,7 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, UnicodeError, OverflowError, struct.error, OSError) as error:
+        except FOREIGN as error:
             raise translate(error, self.path) from error
 
     def _ensure_open(self) -> None:

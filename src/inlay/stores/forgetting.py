@@ -6,13 +6,13 @@ answer that another row refers to stays with that row. Nothing here needs an ind
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from inlay.stores import attempts, corrections, journal
-from inlay.stores.rows import chunks, rows_in
+from inlay.stores.care import delete_in
+from inlay.stores.rows import rows_in
+from inlay.stores.transactions import Con
 
 _NOBODYS = (
     "state <> 'done' AND run_id IN (SELECT run_id FROM runs WHERE enrichment = ?) "
@@ -21,7 +21,7 @@ _NOBODYS = (
 )
 
 
-def forget(con: sqlite3.Connection, enrichment: str, keys: Sequence[str], now_ms: int) -> dict[str, int]:
+def forget(con: Con, enrichment: str, keys: Sequence[str], now_ms: int) -> dict[str, int]:
     """See `contracts.Store.forget`."""
     keys = list(dict.fromkeys(keys))
     passes = [row[0] for row in con.execute("SELECT pass_id FROM passes WHERE enrichment = ?", (enrichment,))]
@@ -30,22 +30,18 @@ def forget(con: sqlite3.Connection, enrichment: str, keys: Sequence[str], now_ms
     counts = {"cells": 0, "history": 0}
     for pass_id in passes:
         for table in counts:
-            counts[table] += _delete(con, f"DELETE FROM {table} WHERE pass_id = ? AND key IN (%s)", keys, pass_id)
+            counts[table] += delete_in(con, f"DELETE FROM {table} WHERE pass_id = ? AND key IN (%s)", keys, pass_id)
     counts["corrections"] = 0
     if corrections.there(con):
         query = "DELETE FROM corrections WHERE enrichment = ? AND key IN (%s)"
-        counts["corrections"] = _delete(con, query, keys, enrichment)
+        counts["corrections"] = delete_in(con, query, keys, enrichment)
     counts["answers"] = _answers(con, enrichment, addresses)
     counts["batch_lines"] = lines
     counts["attempts"] = _attempts(con, addresses | of_lines)
     return counts
 
 
-def _delete(con: sqlite3.Connection, statement: str, values: Iterable[Any], *before: Any) -> int:
-    return sum(con.execute(statement % marks, (*before, *part)).rowcount for marks, part in chunks(list(values)))
-
-
-def _addresses(con: sqlite3.Connection, passes: Iterable[int], keys: Sequence[str]) -> Iterable[bytes]:
+def _addresses(con: Con, passes: Iterable[int], keys: Sequence[str]) -> Iterable[bytes]:
     """The addresses of every answer that these rows ever had, earlier names included."""
     numbers: set[int] = set()
     for pass_id in passes:
@@ -56,7 +52,7 @@ def _addresses(con: sqlite3.Connection, passes: Iterable[int], keys: Sequence[st
         yield row[0]
 
 
-def _answers(con: sqlite3.Connection, enrichment: str, addresses: Iterable[bytes]) -> int:
+def _answers(con: Con, enrichment: str, addresses: Iterable[bytes]) -> int:
     """Delete the answers at these addresses that no cell refers to, and failed ones that are nobody's any more.
 
     A refresh that failed leaves an answer that neither a cell nor a line names: whose it is cannot be told, and it is
@@ -67,17 +63,17 @@ def _answers(con: sqlite3.Connection, enrichment: str, addresses: Iterable[bytes
     doomed = {row[0] for row in rows_in(con, query, [each[:8] for each in wanted]) if row[1] in wanted}
     doomed -= {row[0] for row in rows_in(con, "SELECT answer_id FROM cells WHERE answer_id IN (%s)", doomed)}
     doomed.update(row[0] for row in con.execute(f"SELECT answer_id FROM answers WHERE {_NOBODYS}", (enrichment,)))
-    return _delete(con, "DELETE FROM answers WHERE answer_id IN (%s)", doomed)
+    return delete_in(con, "DELETE FROM answers WHERE answer_id IN (%s)", doomed)
 
 
-def _attempts(con: sqlite3.Connection, addresses: set[bytes]) -> int:
+def _attempts(con: Con, addresses: set[bytes]) -> int:
     """Take the address out of the attempts for addresses that have no answer any more; their money stays."""
     query = "SELECT fingerprint FROM answers WHERE substr(fingerprint, 1, 8) IN (%s)"
     left = {row[0] for row in rows_in(con, query, [each[:8] for each in addresses])}
-    return _delete(con, "UPDATE attempts SET fingerprint = NULL WHERE fingerprint IN (%s)", addresses - left)
+    return delete_in(con, "UPDATE attempts SET fingerprint = NULL WHERE fingerprint IN (%s)", addresses - left)
 
 
-def _lines(con: sqlite3.Connection, passes: Sequence[int], keys: set[str], now_ms: int) -> tuple[int, set[bytes]]:
+def _lines(con: Con, passes: Sequence[int], keys: set[str], now_ms: int) -> tuple[int, set[bytes]]:
     """Take these rows out of the lines of batches that are under way: how many lines changed, and whose are gone.
 
     A line for nobody else goes, and its attempt counts as spent in full: the provider will be paid for it.

@@ -7,10 +7,11 @@ by whoever meets them.
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Iterator, Sequence
 
 from inlay.stores.attempts import Alive
+from inlay.stores.rows import has_table
+from inlay.stores.transactions import Con
 from inlay.types import LaneNote
 
 LANE_MS = 10_000  # a note that is older counts for nothing
@@ -19,7 +20,7 @@ _SAID = ("busy", "gate_until", "requests", "tokens", "told_at")
 
 
 def share_lanes(
-    con: sqlite3.Connection, runner: str, notes: Sequence[LaneNote], *, now_ms: int, alive: Alive
+    con: Con, runner: str, notes: Sequence[LaneNote], *, now_ms: int, alive: Alive
 ) -> dict[str, tuple[LaneNote, ...]]:
     """See `contracts.Store.share_lanes`; inside the caller's write transaction."""
     if not notes:
@@ -41,15 +42,15 @@ def share_lanes(
     return {lane: tuple(others) for lane, others in found.items()}
 
 
-def leave(con: sqlite3.Connection, runner: str) -> None:
+def leave(con: Con, runner: str) -> None:
     """Forget what a runner noted; inside the caller's write transaction."""
     con.execute("DELETE FROM lanes WHERE runner = ?", (runner,))
 
 
-def problems(con: sqlite3.Connection) -> Iterator[str]:
+def problems(con: Con) -> Iterator[str]:
     """One sentence for each note that nobody can have written."""
-    if con.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'lanes'").fetchone() is None:
-        return  # an older store that may only be read was never migrated
+    if not has_table(con, "lanes"):
+        return
     for lane, runner, *said in con.execute(f"SELECT lane, runner, expires_at, {', '.join(_SAID)} FROM lanes"):
         if not all(isinstance(value, (int, float)) and math.isfinite(value) and value >= 0 for value in said):
             yield f"what runner {runner!r} noted of the lane {lane!r} makes no sense"
@@ -57,7 +58,7 @@ def problems(con: sqlite3.Connection) -> Iterator[str]:
 
 def _row(note: LaneNote) -> tuple[float, ...]:
     gate, told = int(note.gate_until * 1000), int(note.told_at * 1000)
-    return note.busy, gate, note.requests_per_minute, note.tokens_per_minute, told
+    return int(note.busy), gate, note.requests_per_minute, note.tokens_per_minute, told
 
 
 def _note(lane: str, said: Sequence[float]) -> LaneNote:

@@ -5,12 +5,12 @@ What stays true: pruned attempts live on in `attempt_sums`, so the ledger's tota
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inlay.stores.rows import rows_in
+from inlay.stores.transactions import Con, is_file
 from inlay.types import Attempt, Savings, Usage
 
 _ATTEMPT = (
@@ -46,7 +46,7 @@ SUM_ATTEMPTS = (
     "sum(saved_cache), sum(saved_shared), sum(saved_batch) FROM attempts WHERE {where} "
     "GROUP BY 1, 2, 3, 4, 5, 6"
 )
-_OF_ENRICHMENT = "run_id IN (SELECT run_id FROM runs WHERE enrichment = ? AND (? IS NULL OR run_id = ?))"
+_OF_ENRICHMENT = "run_id IN (SELECT run_id FROM runs WHERE enrichment = ?{one})"
 
 
 # The same of a store that an earlier Inlay wrote and that may not be migrated: all was live, and nothing shared.
@@ -63,19 +63,20 @@ _SUMS_2 = (
 )
 
 
-def _before_modes(con: sqlite3.Connection) -> bool:
-    return not any(row[1] == "mode" for row in con.execute("PRAGMA table_info(attempts)"))
+def _before_modes(con: Con) -> bool:
+    return is_file(con) and not any(row[1] == "mode" for row in con.execute("PRAGMA table_info(attempts)"))
 
 
-def ledger_rows(con: sqlite3.Connection, enrichment: str, run_id: int | None, *, days: bool) -> list[dict[str, Any]]:
+def ledger_rows(con: Con, enrichment: str, run_id: int | None, *, days: bool) -> list[dict[str, Any]]:
     """See `contracts.Store.ledger`. Closed attempts only; what open ones reserved is in `spending`."""
     names: dict[int, str] = dict(con.execute("SELECT pass_id, name FROM passes"))
-    chosen = (enrichment, run_id, run_id)
+    chosen = (enrichment,) if run_id is None else (enrichment, run_id)
+    where = _OF_ENRICHMENT.format(one="" if run_id is None else " AND run_id = ?")
     if _before_modes(con):
         sums, of_sums = _SUM_ATTEMPTS_2, _SUMS_2
     else:
         sums, of_sums = SUM_ATTEMPTS, f"SELECT {SUM_COLUMNS} FROM attempt_sums WHERE {{where}}"
-    query = " UNION ALL ".join(part.format(where=_OF_ENRICHMENT) for part in (sums, of_sums))
+    query = " UNION ALL ".join(part.format(where=where) for part in (sums, of_sums))
     return ledger_lines(con.execute(query, chosen * 2), names, days=days)
 
 
@@ -101,7 +102,7 @@ def ledger_lines(rows: Iterable[Sequence[Any]], names: Mapping[int, str], *, day
     return lines
 
 
-def attempts_for(con: sqlite3.Connection, fingerprints: Sequence[bytes]) -> list[Attempt]:
+def attempts_for(con: Con, fingerprints: Sequence[bytes]) -> list[Attempt]:
     """See `contracts.Store.attempts`. No index leads to them: the ledger is written often and looked at seldom."""
     columns = _ATTEMPT_2 if _before_modes(con) else _ATTEMPT
     found = rows_in(con, f"SELECT {columns} FROM attempts WHERE fingerprint IN (%s)", fingerprints)
@@ -132,7 +133,7 @@ def _attempt(number: int, fingerprint: bytes, run_id: int, opened: int, closed: 
 _LOOK_BACK = 20_000  # attempts: a plan must not wait for a long ledger
 
 
-def usage_of(con: sqlite3.Connection, pass_id: int, recipe_id: int, limit: int) -> list[Usage]:
+def usage_of(con: Con, pass_id: int, recipe_id: int, limit: int) -> list[Usage]:
     """See `contracts.Store.recent_usage`."""
     rows = con.execute(
         "SELECT a.input_tokens, a.output_tokens, a.cached_tokens, a.cache_write_tokens, a.reasoning_tokens "

@@ -6,13 +6,13 @@ against it whenever it is read.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from inlay.fingerprint import recipe_digest
 from inlay.stores.attempts import take_numbers
 from inlay.stores.rows import damaged, line_sum
+from inlay.stores.transactions import Con
 from inlay.types import PassRecord
 
 
@@ -23,7 +23,7 @@ def recipe_text(row: Sequence[Any]) -> str:
     return row[1]
 
 
-def find_pass(con: sqlite3.Connection, record: PassRecord) -> tuple[int, int] | None:
+def find_pass(con: Con, record: PassRecord) -> tuple[int, int] | None:
     """(pass_id, recipe_id) of a pass with its recipe; None where anything of it is not known yet."""
     return con.execute(
         "SELECT p.pass_id, r.recipe_id FROM passes p JOIN pass_recipes pr ON pr.pass_id = p.pass_id "
@@ -32,7 +32,7 @@ def find_pass(con: sqlite3.Connection, record: PassRecord) -> tuple[int, int] | 
     ).fetchone()
 
 
-def add_pass(con: sqlite3.Connection, record: PassRecord) -> tuple[int, int]:
+def add_pass(con: Con, record: PassRecord) -> tuple[int, int]:
     """The same, after adding what was not known."""
     found = con.execute(
         "SELECT pass_id FROM passes WHERE enrichment = ? AND name = ?", (record.enrichment, record.name)

@@ -12,13 +12,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inlay.errors import StoreDamaged, StoreError
+from inlay.stores.transactions import Con, is_file, on_server
 from inlay.types import CellEvent, CellState, CellWrite, NewAnswer, StoredAnswer, StoredCell, Usage
-
-if TYPE_CHECKING:
-    import sqlite3
 
 CHUNK = 500  # values in one IN list
 _PLAIN, _ZLIB = b"\x00", b"\x01"
@@ -74,11 +72,14 @@ def chunks(values: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
 _TOGETHER = (32, 8, 1)  # rows written by one statement; few sizes, so that statements are reused
 
 
-def write_rows(con: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+def write_rows(con: Con, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Run an `INSERT … VALUES (?, …)` for these rows, in their order, several rows a statement.
 
     Python's sqlite3 gives up the interpreter lock for each statement, and has to win it back from a busy event loop.
     """
+    if not is_file(con):
+        con.executemany(statement, rows)  # the drivers put them together, or send them in one go
+        return
     at = 0
     for size in _TOGETHER:
         while len(rows) - at >= size:
@@ -96,6 +97,8 @@ def _together(statement: str, size: int) -> str:
 
 def clean(text: str) -> str:
     """Text that can be stored: half a surrogate pair in a provider's message must not cost the answer beside it."""
+    if "\0" in text:  # PostgreSQL has no such character
+        text = text.replace("\0", "␀")
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
@@ -121,8 +124,11 @@ def unpack(stored: bytes) -> bytes:
 
 
 @contextmanager
-def lenient(con: sqlite3.Connection) -> Iterator[None]:
+def lenient(con: Con) -> Iterator[None]:
     """Text that is not UTF-8 is read all the same in here, so that one bad byte costs one row, whose checksum tells."""
+    if not is_file(con):  # a server lets no other text in
+        yield
+        return
     con.text_factory = lambda data: data.decode("utf-8", "replace")
     try:
         yield
@@ -322,7 +328,20 @@ def content_of(row: Sequence[Any]) -> tuple[bytes, bytes | None]:
     raise damaged(f"the input of answer {number}")
 
 
-def rows_in(con: Any, query: str, values: Iterable[Any], *before: Any) -> Iterator[tuple[Any, ...]]:
+def each(con: Con, query: str) -> Iterable[tuple[Any, ...]]:
+    """The rows of a long answer, in bounded memory; nothing else may be asked of this connection meanwhile."""
+    return con.execute(query) if is_file(con) else on_server(con).stream(query)
+
+
+def has_table(con: Con, name: str) -> bool:
+    """Whether a store has this table: an older file that may only be read was never migrated."""
+    if not is_file(con):
+        return True
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return con.execute(query, (name,)).fetchone() is not None
+
+
+def rows_in(con: Con, query: str, values: Iterable[Any], *before: Any) -> Iterator[tuple[Any, ...]]:
     """The rows of a query with `IN (%s)`, asked in chunks; `before` are the parameters ahead of the list."""
     for marks, part in chunks(list(dict.fromkeys(values))):
         yield from con.execute(query % marks, (*before, *part)).fetchall()

@@ -8,11 +8,11 @@ truth rather than counted twice.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from inlay.errors import StoreError
+from inlay.stores.accounts import ASKED_AGAIN, TERMINAL_REASONS
 from inlay.stores.attempts import INSERT_ATTEMPT, Money, closed_attempts, delete_leases, open_attempts, take_numbers
 from inlay.stores.rows import (
     CELL_COLUMNS,
@@ -23,6 +23,7 @@ from inlay.stores.rows import (
     UPSERT_CELL,
     answer_row,
     cell_row,
+    cell_sum,
     hash_or_null,
     history_sum,
     kept_row,
@@ -31,14 +32,13 @@ from inlay.stores.rows import (
     tokens_of,
     write_rows,
 )
+from inlay.stores.transactions import Con
 from inlay.types import CellWrite, NewAnswer, RunRecord, Settlement
 
 _Place = tuple[int, str]
 
 
-def commit(
-    con: sqlite3.Connection, settlements: Sequence[Settlement], *, run: RunRecord, now_ms: int
-) -> list[int | None]:
+def commit(con: Con, settlements: Sequence[Settlement], *, run: RunRecord, now_ms: int) -> list[int | None]:
     """See `contracts.Store.commit`."""
     numbers = _number_answers(con, settlements, run, now_ms)
     _close_attempts(con, settlements, numbers, run, now_ms)
@@ -46,9 +46,7 @@ def commit(
     return numbers
 
 
-def _number_answers(
-    con: sqlite3.Connection, settlements: Sequence[Settlement], run: RunRecord, now_ms: int
-) -> list[int | None]:
+def _number_answers(con: Con, settlements: Sequence[Settlement], run: RunRecord, now_ms: int) -> list[int | None]:
     """Insert the answers of a group; the number of each settlement's answer."""
     count = sum(1 for settlement in settlements if settlement.answer is not None)
     if not count:
@@ -71,7 +69,7 @@ def _number_answers(
 
 
 def _close_attempts(
-    con: sqlite3.Connection,
+    con: Con,
     settlements: Sequence[Settlement],
     numbers: Sequence[int | None],
     run: RunRecord,
@@ -127,7 +125,7 @@ def _closing(settlement: Settlement, answer_id: int | None) -> tuple[Any, ...]:
     )
 
 
-def _correct(con: sqlite3.Connection, settlement: Settlement, answer_id: int | None, now_ms: int) -> None:
+def _correct(con: Con, settlement: Settlement, answer_id: int | None, now_ms: int) -> None:
     con.execute(
         "UPDATE attempts SET closed_at = ?, outcome = ?, cost = ?, estimated = ?, input_tokens = ?, "
         "output_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, reasoning_tokens = ?, model = ?, "
@@ -141,7 +139,7 @@ def _correct(con: sqlite3.Connection, settlement: Settlement, answer_id: int | N
 
 
 def _write_cells(
-    con: sqlite3.Connection,
+    con: Con,
     settlements: Sequence[Settlement],
     numbers: Sequence[int | None],
     run: RunRecord,
@@ -211,7 +209,7 @@ def _answer_of(
     return number, now_ms, hash_or_null(answer.values_hash)
 
 
-def _referred(con: sqlite3.Connection, numbers: list[int]) -> dict[int, tuple[bytes, int]]:
+def _referred(con: Con, numbers: list[int]) -> dict[int, tuple[bytes, int]]:
     """answer_id to (values_hash, created_at) of answers that are in the store already."""
     query = "SELECT answer_id, values_hash, created_at FROM answers WHERE answer_id IN (%s)"
     found = {row[0]: (row[1], row[2]) for row in rows_in(con, query, numbers)}
@@ -231,7 +229,7 @@ def _by_pass(places: set[_Place]) -> dict[int, list[str]]:
     return groups
 
 
-def _last_lines(con: sqlite3.Connection, places: set[_Place]) -> dict[_Place, int]:
+def _last_lines(con: Con, places: set[_Place]) -> dict[_Place, int]:
     query = "SELECT key, last_seq FROM cells WHERE pass_id = ? AND key IN (%s)"
     return {
         (pass_id, key): seq
@@ -240,7 +238,7 @@ def _last_lines(con: sqlite3.Connection, places: set[_Place]) -> dict[_Place, in
     }
 
 
-def _present_rows(con: sqlite3.Connection, places: set[_Place]) -> dict[_Place, tuple[Any, ...]]:
+def _present_rows(con: Con, places: set[_Place]) -> dict[_Place, tuple[Any, ...]]:
     """The rows of cells whose answer is to be kept, checked, so that damage is not signed anew."""
     query = f"SELECT {CELL_COLUMNS} FROM cells WHERE pass_id = ? AND key IN (%s)"
     rows: dict[_Place, tuple[Any, ...]] = {}
@@ -249,3 +247,24 @@ def _present_rows(con: sqlite3.Connection, places: set[_Place]) -> dict[_Place, 
             stored_cell(row, None)
             rows[pass_id, row[1]] = row
     return rows
+
+
+# --- asking again --------------------------------------------------------------------------------------------------
+
+
+def reset_tries(con: Con, pass_id: int, kinds: Sequence[str] | None, keys: Sequence[str] | None) -> int:
+    """See `contracts.Store.reset_tries`."""
+    query = f"SELECT {CELL_COLUMNS} FROM cells WHERE pass_id = ? AND state IN ('partial', 'failed')"
+    if keys is None:
+        found = con.execute(query, (pass_id,)).fetchall()
+    else:
+        found = list(rows_in(con, query + " AND key IN (%s)", keys, pass_id))
+    chosen = [row for row in found if kinds is None or row[4] in kinds]
+    changed: list[tuple[Any, ...]] = []
+    for row in chosen:
+        stored_cell(row, None)  # damage is not signed anew
+        reason = ASKED_AGAIN if row[4] in TERMINAL_REASONS else row[4]
+        new = (*row[:4], reason, row[5], 0, *row[7:15])
+        changed.append((reason, cell_sum(new), row[0], row[1]))
+    con.executemany("UPDATE cells SET reason = ?, tries = 0, check_sum = ? WHERE pass_id = ? AND key = ?", changed)
+    return len(chosen)

@@ -9,22 +9,24 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 
+from inlay.databases.errors import DatabaseError
 from inlay.errors import StoreDamaged
 from inlay.fingerprint import address, recipe_digest
 from inlay.stores import corrections, journal, lanes, rows
 from inlay.stores.accounts import scopes, values_match
+from inlay.stores.rows import each
+from inlay.stores.transactions import Con, is_file
 
 _LIMIT = 100  # sentences of one kind; a torn file would otherwise give millions
 
 
-def verify(con: sqlite3.Connection) -> list[str]:
+def verify(con: Con) -> list[str]:
     """See `contracts.Store.verify`."""
     with rows.lenient(con):
         return _verify(con)
 
 
-def _verify(con: sqlite3.Connection) -> list[str]:
-    con.execute("BEGIN")
+def _verify(con: Con) -> list[str]:
     problems: list[str] = []
     recipes: dict[int, bytes] = {}
     checks = (
@@ -48,7 +50,9 @@ def _verify(con: sqlite3.Connection) -> list[str]:
                 found += 1
                 if found <= _LIMIT:
                     problems.append(sentence)
-        except (sqlite3.Error, UnicodeError) as error:  # this part cannot be read at all; the others may
+        except (sqlite3.Error, DatabaseError, UnicodeError) as error:
+            if isinstance(error, DatabaseError) and error.passing:
+                raise  # the server is away, which says nothing about what it holds
             problems.append(f"{name} cannot be read: {error}")
         if found > _LIMIT:
             problems.append(f"{found - _LIMIT} further problems with {name}")
@@ -58,13 +62,15 @@ def _verify(con: sqlite3.Connection) -> list[str]:
 _RUN = "run_id, enrichment, runner, budget_run, started_at, ended_at, outcome, summary"
 
 
-def _integrity(con: sqlite3.Connection) -> Iterator[str]:
+def _integrity(con: Con) -> Iterator[str]:
+    if not is_file(con):
+        return  # a server looks after its own pages
     for (line,) in con.execute("PRAGMA integrity_check"):
         if line != "ok":
             yield f"the file is damaged: {line}"
 
 
-def _recipes(con: sqlite3.Connection, digests: dict[int, bytes]) -> Iterator[str]:
+def _recipes(con: Con, digests: dict[int, bytes]) -> Iterator[str]:
     for number, digest, text in con.execute("SELECT recipe_id, digest, recipe FROM recipes"):
         digests[number] = digest
         if not isinstance(text, str) or recipe_digest(text) != digest:
@@ -74,15 +80,15 @@ def _recipes(con: sqlite3.Connection, digests: dict[int, bytes]) -> Iterator[str
             yield f"pass {pass_id} has recipe {number}, which is not there"
 
 
-def _plain_rows(con: sqlite3.Connection, table: str, name: str, columns: str, width: int) -> Iterator[str]:
+def _plain_rows(con: Con, table: str, name: str, columns: str, width: int) -> Iterator[str]:
     for row in con.execute(f"SELECT {columns}, check_sum FROM {table}"):
         if rows.line_sum(row[:width]) != row[width]:
             yield f"{name} {row[0]} does not match its checksum"
 
 
-def _answers(con: sqlite3.Connection, recipes: dict[int, bytes]) -> Iterator[str]:
+def _answers(con: Con, recipes: dict[int, bytes]) -> Iterator[str]:
     query = f"SELECT {rows.ANSWER_COLUMNS}, {rows.SELECT_CONTENT.removeprefix('SELECT ')}"
-    for row in con.execute(query):
+    for row in each(con, query):
         number = row[0]
         try:
             rows.stored_answer(row[:13])
@@ -99,14 +105,14 @@ def _answers(con: sqlite3.Connection, recipes: dict[int, bytes]) -> Iterator[str
             yield f"the values of answer {number} do not match their hash"
 
 
-def _cells(con: sqlite3.Connection) -> Iterator[str]:
+def _cells(con: Con) -> Iterator[str]:
     passes = {row[0] for row in con.execute("SELECT pass_id FROM passes")}
     recipes = {row[0] for row in con.execute("SELECT recipe_id FROM recipes")}
     query = (
         f"SELECT {', '.join('c.' + name for name in rows.CELL_COLUMNS.split(', '))}, a.answer_id, a.values_hash, "
         "a.created_at FROM cells c LEFT JOIN answers a ON a.answer_id = c.answer_id"
     )
-    for row in con.execute(query):
+    for row in each(con, query):
         name = f"the cell of row {row[1]!r} in pass {row[0]}"
         try:
             rows.stored_cell(row, None)
@@ -123,12 +129,12 @@ def _cells(con: sqlite3.Connection) -> Iterator[str]:
             yield f"{name} does not agree with its answer {row[7]}"
 
 
-def _history(con: sqlite3.Connection) -> Iterator[str]:
+def _history(con: Con) -> Iterator[str]:
     query = (
         f"SELECT {', '.join('h.' + name for name in rows.HISTORY_COLUMNS.split(', '))}, p.seq, p.pass_id, p.key "
         "FROM history h LEFT JOIN history p ON p.seq = h.prev_seq"
     )
-    for row in con.execute(query):
+    for row in each(con, query):
         try:
             rows.cell_event(row)
         except StoreDamaged as error:
@@ -148,13 +154,13 @@ def _history(con: sqlite3.Connection) -> Iterator[str]:
         yield f"{begun} histories begin in the store, but it has {cells} cells"
 
 
-def _leases(con: sqlite3.Connection) -> Iterator[str]:
+def _leases(con: Con) -> Iterator[str]:
     for number, lease, fingerprint in con.execute("SELECT attempt_id, lease, fingerprint FROM leases"):
         if lease is not None and lease != fingerprint:
             yield f"attempt {number} leases an address that is not its own"
 
 
-def _money(con: sqlite3.Connection) -> Iterator[str]:
+def _money(con: Con) -> Iterator[str]:
     """The sums of each scope against the attempts they stand for. Days and months are checked where nothing went."""
     runs = {row[0]: (row[1], row[2]) for row in con.execute("SELECT run_id, enrichment, budget_run FROM runs")}
     true: dict[tuple[str, str], list[int]] = {}
@@ -182,7 +188,7 @@ def _money(con: sqlite3.Connection) -> Iterator[str]:
             yield f"the sums of {place[0]!r} for {place[1]} do not match its attempts"
 
 
-def _booked(con: sqlite3.Connection) -> Iterable[tuple[int, int | None, int, int]]:
+def _booked(con: Con) -> Iterable[tuple[int, int | None, int, int]]:
     """(run, moment of opening, spent, reserved) of everything that was ever booked, summed by the hour."""
     yield from con.execute("SELECT run_id, opened_at / 3600000 * 3600000, sum(cost), 0 FROM attempts GROUP BY 1, 2")
     yield from con.execute("SELECT run_id, opened_at, 0, reserved FROM leases")
