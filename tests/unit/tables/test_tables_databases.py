@@ -15,6 +15,7 @@ from inlay.databases.address import parse
 from inlay.databases.connection import Connection
 from inlay.databases.errors import DatabaseError, Trouble
 from inlay.errors import PlanError, SourceError
+from inlay.fingerprint_sql import key_sql
 from inlay.spec.model import SelectSpec, SourceSpec
 from inlay.tables.choosing import ChoosingSource
 from inlay.tables.databases import DatabaseSource
@@ -256,3 +257,36 @@ def test_a_server_that_is_not_there_is_said_soon() -> None:
     with pytest.raises(SourceError, match=r"t cannot be read: postgresql://u@127\.0\.0\.1:1/db") as caught:
         source.columns()
     assert "s3cret" not in str(caught.value)
+
+
+HOSTILE = [
+    'a"b', "a`b", "a'b", "a]b", "a[b", "a;DROP TABLE t", "a--b", "a/*b", "a%sb", "%(x)s", "a?b", "a:b", "a$1b", "a{b}",
+    "a\\b", "a\nb", "a\tb", " a", "a.b", "1a", "select", "KEY", "order", "a b", "名前", "ملاحظات", "ünï", "a" * 63,
+    '""', "``", "''", "$$", "@x", "#x", "a,b", "a)b", "(a", "=a", "a\x01b", "é",
+]  # fmt: skip
+
+
+def test_forty_hostile_names_of_tables_and_columns(
+    database_kind: str, database_url: str, con: duckdb.DuckDBPyConnection
+) -> None:
+    assert len(HOSTILE) == 40
+    key_type = "VARCHAR(20)" if database_kind in ("mysql", "duckdb") else "TEXT"
+    with open_(database_url) as raw:
+        for name in HOSTILE:
+            quoted = raw.quote(name)
+            raw.run(f"CREATE TABLE {quoted} ({quoted} {key_type} NOT NULL PRIMARY KEY, v {key_type})")
+            raw.executemany(f"INSERT INTO {quoted} VALUES (?, ?)", [("k1", None), ("k2", "there"), ("k3", "レソト")])
+    for name in HOSTILE:
+        table = '"' + name.replace('"', '""') + '"'
+        source = source_of(database_url, table, key=name, select=SelectSpec(where="v IS NULL OR v <> '%s?'"))
+        select = SelectSpec(missing="v", placeholders=("レソト",), order_by="v")
+        chosen = source.choose(con, select, [name, "v"])
+        key = key_sql([name], chosen.columns)
+        found = con.execute(
+            f"SELECT {key} FROM ({select_sql(chosen.relation, chosen.select, chosen.columns)})"
+        ).fetchall()
+        assert sorted(found) == [("k1",), ("k3",)], name
+        assert read(source.of_keys(["k2", name]), con, "*")[0][:2] == ("k2", "there"), name
+        by_missing = source.choose(con, SelectSpec(missing=name, placeholders=(name, "k1")), [name])
+        assert con.execute(f"SELECT count(*) FROM {by_missing.relation}").fetchone() == (1,)
+        source.close()
