@@ -86,7 +86,7 @@ def test_hostile_answers_arrive_whole_and_as_bound_values(tables, monkeypatch):
         monkeypatch.setattr(Connection, name, recorded)
     tables.rows([{"id": f"k{n}", "text": f"t{n} SECRETDATA", "other": ""} for n in range(len(VALUES))])
     tables.declare(
-        passes=[tables.one_pass(fields={"note": "text"})],
+        passes=[tables.one_pass(fields={"note": "text", "stars": "integer"})],
         output={"table": "answers", "connection": tables.url, "inputs": True},
     )
     project_correct(tables, [(f"k{n}", value) for n, value in enumerate(VALUES)])
