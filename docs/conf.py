@@ -49,6 +49,7 @@ CONTENTS = (
             "declaration",
             "fields",
             "running",
+            "publishing",
             "cost",
             "batch",
             "fewer-tokens",
