@@ -50,6 +50,7 @@ CONTENTS = (
             "fields",
             "running",
             "loading-dumps",
+            "publishing",
             "cost",
             "batch",
             "dbt",

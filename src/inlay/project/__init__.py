@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from inlay.project.explanation import Explanation
     from inlay.project.keeping import Forgotten, Orphans, Unsure
     from inlay.project.pricing import ModelPrice
+    from inlay.project.publishing import Published
     from inlay.project.rates import Comparison
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
@@ -66,6 +67,7 @@ __all__ = [
     "prune_orphans",
     "report_facts",
     "report_html",
+    "republish",
     "retry",
     "run",
     "show",
@@ -242,6 +244,7 @@ def status(declaration: Declaration, *, targets: bool = False) -> Status:
     With `targets` the source is looked at as well: how many of its present targets need no call.
     Where batches are open and their key is at hand, what has ended is collected first; never fails for one.
     """
+    from inlay.project.accepting import count_below
     from inlay.project.canceling import collected
     from inlay.project.rates import days, hit_rates
     from inlay.project.report import PassStatus, Status
@@ -274,6 +277,7 @@ def status(declaration: Declaration, *, targets: bool = False) -> Status:
                     stale=0 if pass_id is None else store.stale(pass_id, ref.recipe_id),
                     cost_usd=usd(sum(line["cost_nusd"] for line in ledger if line["pass"] == spec.name)),
                     priced=priced,
+                    below=None if pass_id is None else count_below(store, spec, pass_id),
                     examples=tuple((cell.key, cell.reason, cell.message) for cell in failures),
                 )
             )
@@ -380,6 +384,18 @@ def export(declaration: Declaration, target: str | Path, *, format: str | None =
         if str(target) != "-":
             session.refuse_own_source(Path(target), key="-o")
         return publish(session, session.refs(), target, format=format)
+
+
+def republish(declaration: Declaration) -> Published:
+    """Publish where the declaration's `output` says, once more: from the store, without a call. Idempotent.
+
+    Builds a table of a database again that was dropped, emptied or reloaded. Raises SpecError where there is no output.
+    """
+    from inlay.project import publishing
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return publishing.republish(session)
 
 
 def show(declaration: Declaration, *, limit: int = 10) -> list[dict[str, Any]]:
