@@ -55,6 +55,8 @@ def test_the_commands_are_listed_in_the_order_of_use() -> None:
         "inlay store verify",
         "inlay store prune",
         "inlay store clear",
+        "inlay store warm",
+        "inlay forget",
         "inlay schema",
         "inlay completion",
     ]
