@@ -49,6 +49,8 @@ CONTENTS = (
             "declaration",
             "fields",
             "running",
+            "scheduling",
+            "privacy",
             "cost",
             "batch",
             "fewer-tokens",
