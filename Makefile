@@ -18,10 +18,15 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
 	@sh scripts/venv.sh "$(PYTHON)" "$(VENV)" requirements/dev.txt
 	@touch $@ $(VENV)/base.stamp
 
+# dbt pins what it shares with us otherwise, and we never import it: it has an environment of its own.
+$(VENV)-dbt/stamp: requirements/dbt.txt
+	@sh scripts/venv.sh "$(PYTHON)" "$(VENV)-dbt" requirements/dbt.txt alone
+	@touch $@
+
 demo: $(VENV)/base.stamp  ## Enrich the sample job postings: three passes, no key, no service
 	@sh examples/job_postings/demo.sh $(BIN)/inlay
 
-test: $(VENV)/dev.stamp  ## Run every test
+test: $(VENV)/dev.stamp $(VENV)-dbt/stamp  ## Run every test
 	@sh scripts/debian.sh chromium mariadbd:mariadb-server initdb:postgresql
 	@$(BIN)/python -m pytest -n $(WORKERS) tests
 
@@ -50,6 +55,7 @@ format: $(VENV)/dev.stamp  ## Let ruff format the code
 lock:  ## Compile requirements/*.txt anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/base.txt pyproject.toml requirements/build.in
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements/base.txt -o requirements/dev.txt pyproject.toml requirements/build.in --group dev
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/dbt.txt requirements/dbt.in
 
 clean:  ## Remove what was built here
-	rm -rf $(VENV) build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/job_postings/.inlay examples/job_postings/report.html
+	rm -rf $(VENV) $(VENV)-dbt build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/job_postings/.inlay examples/job_postings/report.html

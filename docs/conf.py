@@ -56,6 +56,7 @@ CONTENTS = (
             "fewer-tokens",
             "models",
             "rules-and-corrections",
+            "accuracy",
             "python",
         ),
     ),

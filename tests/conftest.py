@@ -29,6 +29,10 @@ def _can_draw() -> bool:
     return shutil.which("chromium") is not None and importlib.util.find_spec("playwright") is not None
 
 
+def _has_dbt() -> bool:
+    return (Path(__file__).resolve().parents[1] / ".venv-dbt" / "bin" / "dbt").exists()
+
+
 # The same examples each time, so that a red test is the change's own; the long proofs (`make soak`) draw new ones.
 settings.register_profile("steady", derandomize=True, deadline=None)
 if "INLAY_SOAK" not in os.environ:
@@ -39,6 +43,7 @@ _NEEDS = {
     "chromium": ("chromium (Debian's package) and playwright", _can_draw),
     "mariadb": ("mariadb-server (Debian's package)", mariadb_is_here),
     "postgresql": ("postgresql (Debian's package)", postgresql_is_here),
+    "dbt": ("dbt in .venv-dbt (`make test` puts it there)", _has_dbt),
     "namespaces": ("unshare -rm (util-linux), as root or with user namespaces", _can_mount),
 }
 

@@ -29,6 +29,7 @@ PINNED = {
     "aenrich",
     "arun",
     "enrich",
+    "evaluate",
     "export",
     "load",
     "plan",

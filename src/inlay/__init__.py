@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from inlay.errors import InlayError, ProviderError, RunStopped, SpecError
     from inlay.planning.plan import Plan
-    from inlay.project import arun, explain, export, plan, retry, run, status, write_report
+    from inlay.project import arun, evaluate, explain, export, plan, retry, run, status, write_report
     from inlay.project.enriching import aenrich, enrich
     from inlay.project.explanation import Explanation
     from inlay.project.report import Report, Status
@@ -48,6 +48,7 @@ __all__ = [
     "aenrich",
     "arun",
     "enrich",
+    "evaluate",
     "explain",
     "export",
     "load",
@@ -75,6 +76,7 @@ _HOME = {
     "aenrich": "inlay.project.enriching",
     "arun": "inlay.project",
     "enrich": "inlay.project.enriching",
+    "evaluate": "inlay.project",
     "export": "inlay.project",
     "load": "inlay.spec.load",
     "plan": "inlay.project",

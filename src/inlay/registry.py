@@ -85,6 +85,13 @@ providers = Registry(
 stores = Registry(
     "store",
     "inlay.stores",
-    {"sqlite": "inlay.stores.sqlite:SqliteStore", "memory": "inlay.stores.memory:MemoryStore"},
-    planned=("mysql", "mariadb", "postgresql", "s3"),
+    {
+        "sqlite": "inlay.stores.sqlite:SqliteStore",
+        "memory": "inlay.stores.memory:MemoryStore",
+        "mysql": "inlay.stores.server:ServerStore",
+        "mariadb": "inlay.stores.server:ServerStore",
+        "postgresql": "inlay.stores.server:ServerStore",
+        "postgres": "inlay.stores.server:ServerStore",
+    },
+    planned=("s3",),
 )

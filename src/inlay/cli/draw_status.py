@@ -29,6 +29,11 @@ def draw(out: screen.Page, status: Status, enrichment: Enrichment, file: str) ->
         out.line(f"no run has reached a row yet; next: {command_line('plan', file)}")
     else:
         _section(out, "Cells that runs have reached", _cells_table(status.passes))
+        for part in status.passes:
+            if part.below is not None:
+                least = enrichment.get_pass(part.name).accept_above
+                values = words.counted(part.below, "value")
+                out.line(f"{part.name}: {values} kept, but below accept_above {least:g} and not published")
         _failures(out, status, enrichment, file)
         if any(line["attempts"] for line in status.ledger):
             _section(out, "Cost", _cost_table(status))

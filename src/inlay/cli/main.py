@@ -34,7 +34,8 @@ WRONG, STOPPED, UNEXPECTED, PIPE_CLOSED = 2, 3, 70, 141
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    done, but some cells failed (or `store verify` found damage)
+  1    done, but some cells failed (or `store verify` found damage, or
+       `dbt --check` found files that would change)
   2    the command, the declaration or the source is wrong: nothing was sent
   3    stopped and resumable: budget, interruption, too many failures,
        credentials, quota, a store or target out of reach. Type it again.
@@ -62,6 +63,7 @@ class Commands(click.Group):
         "enrich",
         "init",
         "doctor",
+        "load",
         "plan",
         "run",
         "show",
@@ -75,6 +77,8 @@ class Commands(click.Group):
         "batch",
         "export",
         "report",
+        "dbt",
+        "eval",
         "store",
         "forget",
         "schema",

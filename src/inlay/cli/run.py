@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from inlay.cli import options
 
 if TYPE_CHECKING:
-    from inlay.cli.progress import Progress
     from inlay.engine.events import Event
     from inlay.planning.plan import Plan
-    from inlay.project.logs import RunLog
     from inlay.project.report import Report
-    from inlay.project.running import Gauges
+    from inlay.project.running import Gauges, RunOptions
     from inlay.spec.model import Enrichment
+
+Ended = TypeVar("Ended")
 
 
 @click.command(context_settings=options.CONTEXT)
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
 )
 @click.option("--no-wait", is_flag=True, help="Return once the batches are ordered; any later run collects them.")
 @click.option("--yes", is_flag=True, help="Do not ask, even when it may cost more than 1 US dollar without a budget.")
+@click.option(
+    "--load", "load_first", is_flag=True, help="First load the dump that the declaration names, as inlay load."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan; send nothing, write nothing.")
 @click.option("--no-publish", is_flag=True, help="Keep the answers in the store; leave the output file alone.")
 @options.as_json
@@ -67,6 +71,7 @@ def run(
     wait_days: float,
     no_wait: bool,
     yes: bool,
+    load_first: bool,
     dry_run: bool,
     no_publish: bool,
     as_json: bool,
@@ -86,6 +91,7 @@ def run(
       inlay run reviews.yaml --budget 2.50
       inlay run --refresh stale --yes
       inlay run --mode batch --no-wait
+      inlay run --load --yes
       inlay run --json --quiet | jq .cost_usd
       inlay run --yes --log-format json 2>> inlay.log
       inlay run --yes --if-running wait --wait-for 30m
@@ -95,6 +101,10 @@ def run(
     switched = Switches.of(os.environ)
     if switched.skip:
         ctx.exit(skip(declaration, as_json=as_json, quiet=quiet))
+    if load_first and dry_run:
+        raise click.UsageError("--dry-run changes nothing, so it cannot --load first; see inlay load --dry-run")
+    if load_first and not switched.dry_run:
+        _load_first(declaration, quiet=quiet, log_format=log_format)
     if dry_run or switched.dry_run:
         dry(declaration, declaration, limit, refresh, mode, as_json=as_json)
         return
@@ -115,6 +125,21 @@ def run(
         wait_days * 86_400,
     )
     ctx.exit(carry_out(order, options.load(declaration)))
+
+
+def _load_first(declaration: str, *, quiet: bool, log_format: str) -> None:
+    """Load the declaration's dump; one line about it on standard error."""
+    from inlay import project
+    from inlay.cli import words
+    from inlay.cli.load import Watching, summary
+
+    watching = Watching(quiet=quiet or log_format == "json")
+    try:
+        report = project.load_dump(declaration, watch=watching.see)
+    finally:
+        watching.close()
+    if not quiet and log_format != "json":
+        click.echo(words.escaped(summary(report)), err=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +178,21 @@ def skip(declaration: str | Enrichment, *, as_json: bool, quiet: bool) -> int:
 def carry_out(order: Order, enrichment: Enrichment) -> int:
     """Run, show it while it goes, sum it up; the exit code. Costs money."""
     from inlay import project
-    from inlay.cli import screen
-    from inlay.cli.progress import Progress
+
+    display = Display(order, enrichment)
+    report = watched(display, lambda choices: project.run(enrichment, choices))
+    tell(lambda: _sum_up(report, order, enrichment, display))
+    return report.exit_code
+
+
+def watched(display: Display, work: Callable[[RunOptions], Ended], verb: str = "run") -> Ended:
+    """Do what a run does with the choices of its order, shown while it goes. `verb` is the command that goes on where
+    this one was interrupted."""
+    from inlay import project
     from inlay.errors import InlayError, Interrupted
-    from inlay.project.logs import RunLog
     from inlay.project.running import RunOptions
 
-    log = RunLog(sys.stderr, enrichment.name) if order.log_format == "json" else None
-    display = _Display(order, enrichment, Progress(quiet=order.quiet or log is not None), log)
+    order, log = display.order, display.log
     choices = RunOptions(
         limit=order.limit,
         refresh=project.refreshing(options.refreshing(order.refresh)),
@@ -178,14 +210,14 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
         wait_for_s=order.wait_for_s,
     )
     try:
-        report = project.run(enrichment, choices)
+        return work(choices)
     except (KeyboardInterrupt, RuntimeError) as error:
         if not (display.watching and options.is_interrupt(error)):
             raise
         display.progress.close(unfinished=True)
         raise Interrupted(
             "stopped at once: what was answered is saved, calls in flight are counted as paid",
-            remedy=f"{options.command_line('run', order.file)} goes on",
+            remedy=f"{options.command_line(verb, order.file)} goes on",
         ) from None
     except InlayError:
         display.progress.close(unfinished=True)
@@ -194,23 +226,30 @@ def carry_out(order: Order, enrichment: Enrichment) -> int:
         display.progress.close()
         if log is not None:
             log.close()
-    # The run is over and kept, whoever still reads: its exit code must say how it went.
+
+
+def tell(draw: Callable[[], None]) -> None:
+    """Show how a run went. It is over and kept, whoever still reads: its exit code must say how it went."""
+    from inlay.cli import screen
+
     try:
-        _sum_up(report, order, enrichment, display)
+        draw()
         sys.stdout.flush()
     except BrokenPipeError:
         screen.let_go()
-    return report.exit_code
 
 
-class _Display:
+class Display:
     """What a run says while it is going."""
 
-    def __init__(self, order: Order, enrichment: Enrichment, progress: Progress, log: RunLog | None) -> None:
+    def __init__(self, order: Order, enrichment: Enrichment) -> None:
+        from inlay.cli.progress import Progress
+        from inlay.project.logs import RunLog
+
         self.order = order
         self.enrichment = enrichment
-        self.progress = progress
-        self.log = log
+        self.log = RunLog(sys.stderr, enrichment.name) if order.log_format == "json" else None
+        self.progress = Progress(quiet=order.quiet or self.log is not None)
         self.watching = False
         self._planned = False
 
@@ -287,7 +326,7 @@ def dry(
     out.line("dry run: nothing was sent, nothing was written")
 
 
-def _sum_up(report: Report, order: Order, enrichment: Enrichment, display: _Display) -> None:
+def _sum_up(report: Report, order: Order, enrichment: Enrichment, display: Display) -> None:
     from inlay.cli import draw_report, screen
 
     if not report.skipped and not report.dry_run:

@@ -133,8 +133,9 @@ class Dialect(Protocol):
         quoted."""
         ...
 
-    def value(self, value: Any) -> Any:
-        """A value of a record, or a text, date or moment, as the driver takes it and the database can hold it."""
+    def sender(self, kind: pa.DataType) -> Callable[[Any], Any] | None:
+        """What makes a value of this type (never None) what the driver takes and the database can hold; None where it
+        goes as it is. Moments are UTC."""
         ...
 
     def lock(self, con: Connection, name: str, wait_s: float) -> bool:

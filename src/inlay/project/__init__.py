@@ -6,7 +6,7 @@ Heavy rooms are imported when a verb needs them, so that `inlay --help` stays fa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,18 +15,23 @@ from inlay.types import usd
 
 if TYPE_CHECKING:
     from inlay.batches import Batch
+    from inlay.dumps.loading import LoadReport, Moment
     from inlay.planning.plan import Plan
     from inlay.project.account import Costs
     from inlay.project.bars import Shown
     from inlay.project.corrected import Corrections, Fix
+    from inlay.project.dbt import DbtChanges
     from inlay.project.doctor import Diagnosis
+    from inlay.project.evaluation import EvalOptions, EvalPlan, EvalReport
     from inlay.project.explanation import Explanation
     from inlay.project.keeping import Forgotten, Orphans, Unsure
     from inlay.project.pricing import ModelPrice
+    from inlay.project.publishing import Published
     from inlay.project.rates import Comparison
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
     from inlay.project.warming import Warmed, Warmth
+    from inlay.quality.facts import Disagreements, Remembered
     from inlay.reporting.facts import Facts
     from inlay.spec.model import Enrichment
 
@@ -45,17 +50,24 @@ __all__ = [
     "correct",
     "corrections",
     "costs",
+    "disagreements",
     "doctor",
+    "evaluate",
+    "evaluations",
     "explain",
     "export",
     "forget",
+    "load_dump",
+    "look_at_dump",
     "orphans",
     "plan",
+    "plan_evaluation",
     "prices",
     "prune",
     "prune_orphans",
     "report_facts",
     "report_html",
+    "republish",
     "retry",
     "run",
     "show",
@@ -64,6 +76,7 @@ __all__ = [
     "unsure",
     "verify",
     "warm",
+    "write_dbt",
     "write_report",
     "write_schema",
 ]
@@ -154,6 +167,55 @@ def refreshing(names: Sequence[str]) -> frozenset[Any]:
     return frozenset({Reason.STALE} if names else ())
 
 
+def load_dump(
+    declaration: Declaration | None = None,
+    *,
+    dump: str | None = None,
+    into: str | None = None,
+    tables: Sequence[str] = (),
+    protect: Sequence[str] = (),
+    date: str | None = None,
+    allow_incomplete: bool = False,
+    dry_run: bool = False,
+    watch: Callable[[Moment], None] | None = None,
+) -> LoadReport:
+    """Bring a dump of mysqldump's into a database: all of its tables, or none. Pays nothing. Idempotent.
+
+    The declaration's `load` says what and where to; `dump`, `into` (a URL, or `${VAR}`), `tables` and `date` (today,
+    latest, or a day like 2026-02-11) take its place, and do without one. Tables of a protected name, those that the
+    declaration publishes, and Inlay's own are left as they are. `dry_run` changes nothing; `watch` hears how far it is.
+    Raises SpecError, SourceError for the dump (with its line), TargetError for the database; either way its tables
+    are as they were.
+    """
+    from inlay.project.dumps import load_one
+
+    return load_one(
+        declaration,
+        dump=dump,
+        into=into,
+        tables=tables,
+        protect=protect,
+        date=date,
+        allow_incomplete=allow_incomplete,
+        dry_run=dry_run,
+        watch=watch,
+    )
+
+
+def look_at_dump(
+    declaration: Declaration | None = None,
+    *,
+    dump: str | None = None,
+    tables: Sequence[str] = (),
+    date: str | None = None,
+    watch: Callable[[Moment], None] | None = None,
+) -> LoadReport:
+    """The tables of a dump, with their rows and bytes. Reads all of it; asks no database; pays nothing."""
+    from inlay.project.dumps import load_one
+
+    return load_one(declaration, dump=dump, tables=tables, date=date, list_only=True, watch=watch)
+
+
 def batches(declaration: Declaration, *, closed: bool = False) -> list[Batch]:
     """The open batches of an enrichment as the store knows them, oldest first; with `closed` all. Pays nothing."""
     from inlay.project.session import Session
@@ -182,6 +244,7 @@ def status(declaration: Declaration, *, targets: bool = False) -> Status:
     With `targets` the source is looked at as well: how many of its present targets need no call.
     Where batches are open and their key is at hand, what has ended is collected first; never fails for one.
     """
+    from inlay.project.accepting import count_below
     from inlay.project.canceling import collected
     from inlay.project.rates import days, hit_rates
     from inlay.project.report import PassStatus, Status
@@ -214,14 +277,14 @@ def status(declaration: Declaration, *, targets: bool = False) -> Status:
                     stale=0 if pass_id is None else store.stale(pass_id, ref.recipe_id),
                     cost_usd=usd(sum(line["cost_nusd"] for line in ledger if line["pass"] == spec.name)),
                     priced=priced,
+                    below=None if pass_id is None else count_below(store, spec, pass_id),
                     examples=tuple((cell.key, cell.reason, cell.message) for cell in failures),
                 )
             )
         runs = tuple(asdict(record) for record in store.runs(name, 10))
-        name_, place = session.store_place
         return Status(
             enrichment=name,
-            store=str(place) or name_,
+            store=session.store_shown,
             rows=None,
             passes=tuple(passes),
             runs=runs,
@@ -323,6 +386,18 @@ def export(declaration: Declaration, target: str | Path, *, format: str | None =
         return publish(session, session.refs(), target, format=format)
 
 
+def republish(declaration: Declaration) -> Published:
+    """Publish where the declaration's `output` says, once more: from the store, without a call. Idempotent.
+
+    Builds a table of a database again that was dropped, emptied or reloaded. Raises SpecError where there is no output.
+    """
+    from inlay.project import publishing
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return publishing.republish(session)
+
+
 def show(declaration: Declaration, *, limit: int = 10) -> list[dict[str, Any]]:
     """The first rows of the wide table as plain values, by column name, in source order. Pays nothing."""
     from inlay.project.publishing import first_rows
@@ -384,6 +459,67 @@ def corrections(declaration: Declaration, *, history: bool = False) -> Correctio
         return list_corrections(session, history=history)
 
 
+def evaluate(
+    declaration: Declaration, options: EvalOptions | None = None, *, run: RunOptions | None = None, **named: Any
+) -> EvalReport:
+    """Hold answers against what is known: `shadow=500` rows whose value the source holds, or `golden="labels.csv"`.
+
+    Asks what these rows lack, and judges the answers; they are never published, and stand in no status. Costs money as
+    `run` does, with a budget of its own (see `EvalOptions` and `RunOptions`, all of them also as keyword arguments).
+    Safe to repeat: what is answered is never asked again, here or in the real run. Raises SpecError, PlanError or
+    SourceError before anything is sent; a clean stop is told by `EvalReport.run.stopped`. Works inside a running event
+    loop, as in a notebook.
+    """
+    from inlay.project import evaluating
+    from inlay.project.bars import Shown
+    from inlay.project.control import loop_runs_here
+    from inlay.project.evaluation import EvalOptions
+
+    asked = {name: named.pop(name) for name in EvalOptions.__slots__ if name in named}
+    options = EvalOptions(**asked) if options is None else options
+    chosen = _run_options(run, named)
+    if not loop_runs_here():
+        return evaluating.evaluate(declaration, options, chosen)
+    shown = Shown(None if chosen.watch is None else False)
+
+    def work(control: Any) -> EvalReport:
+        report = evaluating.evaluate(declaration, options, shown.options(chosen, control))
+        shown.report = report.run
+        return report
+
+    return shown.wait(work)
+
+
+def plan_evaluation(
+    declaration: Declaration, options: EvalOptions | None = None, *, mode: str | None = None, **named: Any
+) -> EvalPlan:
+    """What `evaluate` would ask, and at what price. Pays nothing, writes nothing."""
+    from inlay.project import evaluating
+    from inlay.project.evaluation import EvalOptions
+
+    return evaluating.plan_evaluation(declaration, options or EvalOptions(**named), mode=mode)
+
+
+def evaluations(declaration: Declaration) -> list[Remembered]:
+    """The evaluations that were made, newest first: when, of which model, on how many rows, how good. Pays nothing."""
+    from inlay.project import evaluated
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return evaluated.evaluations(session)
+
+
+def disagreements(declaration: Declaration, options: EvalOptions | None = None, **named: Any) -> list[Disagreements]:
+    """Where the answers in the store differ from what the source holds, and which values were given. Pays nothing.
+
+    Of the table as it is now, and of the rows that `evaluate(shadow=…)` has asked.
+    """
+    from inlay.project import evaluated
+    from inlay.project.evaluation import EvalOptions
+
+    return evaluated.find_disagreements(declaration, options or EvalOptions(**named))
+
+
 def write_report(declaration: Declaration, target: str | Path | None = None, *, samples: int = 12) -> Path:
     """Write one self-contained web page about the enrichment: coverage, values, confidence, cost, changes, rows.
 
@@ -414,6 +550,30 @@ def report_facts(declaration: Declaration, *, samples: int = 12) -> Facts:
 
     with Session(declaration) as session:
         return page.facts(session, samples=samples)
+
+
+def write_dbt(
+    declaration: Declaration,
+    folder: str | Path,
+    *,
+    source_table: str | None = None,
+    source: str | None = None,
+    model: str | None = None,
+    check: bool = False,
+    force: bool = False,
+) -> DbtChanges:
+    """Write the declaration into the dbt project in `folder`: sources, a staging model, macros. The changes made.
+
+    Files that are there are added to; what was written by hand is kept. `source_table` names the warehouse's table of
+    the rows where the source is files or a query, `source` the dbt source of tables without a schema, `model` the
+    staging model. `check` only tells what would change; `force` replaces what was edited between Inlay's marks, too.
+    Asks no database. Idempotent; each file is written whole or not at all. Raises SpecError, TargetError.
+    """
+    from inlay.project import dbt
+
+    return dbt.write_dbt(
+        declaration, folder, source_table=source_table, source=source, model=model, check=check, force=force
+    )
 
 
 def write_schema(path: str | Path) -> Path:

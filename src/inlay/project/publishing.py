@@ -74,10 +74,24 @@ def publish(session: Session, refs: Sequence[PassRef], target: str | Path, *, fo
     """Write the wide table to a file or to stdout (`-`); the number of rows. Idempotent, atomic for files, free."""
     format_of(target, format)
     with _table(session, refs) as table:
+        _check_names(session, table.schema.names)
         reach("publish.before_write")
         rows = write(target, table.schema, _passing(table), format=format)
         reach("publish.after_write")
         return rows
+
+
+def _check_names(session: Session, names: Sequence[str]) -> None:
+    """A declaration for a table of a database may leave no room for all of the source's columns beside the answers."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if seen.setdefault(name.casefold(), name) is not name:
+            raise SpecError(
+                f"the file would have two columns {name}: one of the source, and one of the answers",
+                file=session.enrichment.file,
+                key="output.prefix",
+                remedy="give the answers a prefix, for example `output: {prefix: llm_}`",
+            )
 
 
 def republish(session: Session) -> Published:

@@ -191,7 +191,8 @@ class Report:
 class PassStatus:
     """One pass over all its cells: counts by state and by kind, and what they cost.
 
-    `priced` says whether the model's price is known; `examples` are (key, kind, message) of the newest failures.
+    `priced` says whether the model's price is known; `examples` are (key, kind, message) of the newest failures;
+    `below` is how many answers are kept but not published, where the pass has `accept_above`.
     """
 
     name: str
@@ -202,6 +203,7 @@ class PassStatus:
     cost_usd: float
     priced: bool
     examples: tuple[tuple[str, str, str], ...]
+    below: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

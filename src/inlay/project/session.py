@@ -16,6 +16,7 @@ from typing import Self
 
 from inlay import registry
 from inlay.contracts import Source, Store
+from inlay.databases.address import KINDS, PORTS, Address
 from inlay.engine.ask import estimate_output_tokens
 from inlay.engine.given import settled
 from inlay.engine.passwork import PassWork
@@ -25,7 +26,7 @@ from inlay.errors import SourceError, SpecError
 from inlay.planning.decide import Rule
 from inlay.planning.estimate import Pricing
 from inlay.planning.planner import PlannedPass, Planner, rule_for
-from inlay.project.places import address_of
+from inlay.project.places import address_of, filled_in
 from inlay.project.probes import PROBES_FILE, has_forms, recall
 from inlay.providers import price_table
 from inlay.providers.abilities import abilities, check_temperature
@@ -260,23 +261,36 @@ class Session:
     @property
     def batch_folder(self) -> Path:
         """Where the files of batches are: beside the store, or beside the declaration where the store is elsewhere."""
-        name, place = self.store_place
-        beside = Path(place).parent if name == "sqlite" else self.enrichment.folder / STORE_FOLDER
+        _, place = self.store_place
+        beside = place.parent if isinstance(place, Path) else self.enrichment.folder / STORE_FOLDER
         return beside / BATCH_FOLDER
 
     @property
-    def store_place(self) -> tuple[str, str | Path]:
-        """Which store (a name of `registry.stores`) and where: the SQLite file, an address, or nothing for memory."""
+    def store_place(self) -> tuple[str, str | Path | Address]:
+        """Which store (a name of `registry.stores`) and where: the SQLite file, a server's address (which holds its
+        secret), what another store's URL says, or nothing for memory. Raises SpecError at `store`."""
         declared = self.enrichment.store
         if declared is None:
             return "sqlite", self.enrichment.folder / STORE_FOLDER / STORE_FILE
+        declared = filled_in(self.enrichment, declared, "store", self.env)
         if declared.strip(":") == "memory":
             return "memory", ""
         scheme, mark, _ = declared.partition("://")
-        if mark and scheme != "sqlite":
-            return scheme, declared
-        path = self.enrichment.folder / Path(declared.removeprefix("sqlite:///")).expanduser()
+        name = scheme.partition("+")[0].lower() if mark else "sqlite"
+        if KINDS.get(name) in PORTS:
+            return name, address_of(self.enrichment, self.enrichment.store or "", "store", self.env)
+        if name != "sqlite":
+            return name, declared
+        path = self.enrichment.folder / Path(declared.removeprefix(f"{scheme}:///" if mark else "")).expanduser()
         return "sqlite", path / STORE_FILE if path.is_dir() else path
+
+    @property
+    def store_shown(self) -> str:
+        """Where the store is, for messages: a path, or an address without its secret."""
+        name, place = self.store_place
+        if isinstance(place, Address):
+            return place.shown
+        return str(place) if isinstance(place, Path) else name
 
     @property
     def probes_file(self) -> Path | None:
@@ -285,20 +299,23 @@ class Session:
         return place.parent / PROBES_FILE if isinstance(place, Path) else None
 
     def store(self, *, write: bool = False) -> Store:
-        """The store; without `write`, a file that does not exist yet is an empty store in memory: nothing is made."""
+        """The store; without `write`, one that was never made is an empty store in memory: nothing is made."""
+        if self._store is not None and (self._durable or not write):
+            return self._store
         name, place = self.store_place
-        absent = isinstance(place, Path) and not place.exists()
-        if self._store is not None and (self._durable or not write or name == "memory"):
+        if self._store is not None and name == "memory":
             return self._store
         self._close_store()
-        if name == "memory" or (absent and not write):
-            from inlay.stores.memory import MemoryStore
+        absent = isinstance(place, Path) and not place.exists()
+        if name != "memory" and (write or not absent):
+            store = registry.stores.load(name, key="store")(place)
+            if write or not isinstance(place, Address) or store.is_there():
+                self._store, self._durable = store, True
+                return store
+            store.close()
+        from inlay.stores.memory import MemoryStore
 
-            self._store, self._durable = MemoryStore(), False
-        else:
-            kind = registry.stores.load(name, key="store")
-            self._store, self._durable = kind(place), True
-        assert self._store is not None
+        self._store, self._durable = MemoryStore(), False
         return self._store
 
     def register(self) -> list[PassRef]:

@@ -138,7 +138,7 @@ class _Counted:
             part.add(batch, errors)
         self._tallies.flush()
         self.rows += batch.num_rows
-        keys = _keys(batch, len(self._key))
+        keys = row_keys(batch, len(self._key))
         for row, traits in enumerate(traits_of(batch, self.passes, errors)):
             key = keys[row]
             if key is not None:
@@ -173,7 +173,7 @@ def _columns(spec: PassSpec, tallies: Tallies) -> PassColumns:
     return PassColumns(spec, fields, tallies)
 
 
-def _keys(batch: pa.RecordBatch, count: int) -> list[str | None]:
+def row_keys(batch: pa.RecordBatch, count: int) -> list[str | None]:
     """Each row's key as the store writes it; the key's columns come first."""
     columns = []
     for index in range(count):

@@ -37,9 +37,11 @@ _READINGS = (
 )
 
 
-def load(path: str | Path, *, env: Mapping[str, str] | None = None) -> Enrichment:
+def load(path: str | Path, *, env: Mapping[str, str] | None = None, addresses: bool = True) -> Enrichment:
     """Read a declaration from a YAML file. `env` fills in `${VAR}`; left out, it is the process's environment.
 
+    `addresses` are checked, too: whether the variables of databases and webhooks are set. Where none is gone to, they
+    need not be.
     Raises SpecError; its `problems` hold every mistake with file, line and key. Reads nothing but the file and the
     files that it names with `prompt_file` and `values_file`.
     """
@@ -47,16 +49,21 @@ def load(path: str | Path, *, env: Mapping[str, str] | None = None) -> Enrichmen
     problems = Problems(file)
     text = decode(_read(file), problems)
     problems.raise_any()
-    return load_text(text, folder=file.parent, file=file, env=env)
+    return load_text(text, folder=file.parent, file=file, env=env, addresses=addresses)
 
 
 def load_text(
-    text: str, *, folder: str | Path = ".", file: str | Path | None = None, env: Mapping[str, str] | None = None
+    text: str,
+    *,
+    folder: str | Path = ".",
+    file: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    addresses: bool = True,
 ) -> Enrichment:
     """Read a declaration from YAML text; relative paths start in `folder`. Otherwise like `load`."""
     problems = Problems(file)
     start = Path(folder).absolute()
-    reader = _Reader(problems, os.environ if env is None else env)
+    reader = _Reader(problems, os.environ if env is None else env, addresses=addresses)
     forms = Forms(problems, start, reader.places)
     enrichment = None
     root = parse(text, problems)
@@ -140,8 +147,9 @@ def _refuse_hidden(data: dict[str, Any], problems: Problems) -> None:
 class _Reader:
     """Turns the tree into plain values, noting the line of every key."""
 
-    def __init__(self, problems: Problems, env: Mapping[str, str]) -> None:
+    def __init__(self, problems: Problems, env: Mapping[str, str], *, addresses: bool) -> None:
         self.problems = problems
+        self._addresses = addresses
         self.env = env
         self.from_env: dict[str, str] = {}  # key -> the text before its variables were filled in
         self.places: dict[str, PromptPlace] = {}
@@ -206,6 +214,8 @@ class _Reader:
         if "${" in text:
             if reading is not _KEPT:
                 self.from_env[path] = text
+            elif not self._addresses:
+                return text
             value = expand(text, self.env, lambda message, remedy: self.problems.add(message, path, remedy=remedy))
             return text if reading is _KEPT else value
         if reading is _FREE:

@@ -58,7 +58,7 @@ def problems(con: Con) -> Iterator[str]:
 
 def _row(note: LaneNote) -> tuple[float, ...]:
     gate, told = int(note.gate_until * 1000), int(note.told_at * 1000)
-    return note.busy, gate, note.requests_per_minute, note.tokens_per_minute, told
+    return int(note.busy), gate, note.requests_per_minute, note.tokens_per_minute, told
 
 
 def _note(lane: str, said: Sequence[float]) -> LaneNote:

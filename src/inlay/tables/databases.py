@@ -260,8 +260,8 @@ class DatabaseSource:
         key = self.spec.key
         if con.address.kind != DUCKDB:
             asked = ", ".join(reading.asked for reading in readings)
-            lists = con.stream(f"SELECT {asked} {rest}", size=spool.LIST_ROWS)
-            return spool.lay_down(path, readings, lists, place=place, key=key, keys=keys)
+            with contextlib.closing(con.stream(f"SELECT {asked} {rest}", size=spool.LIST_ROWS)) as lists:
+                return spool.lay_down(path, readings, lists, place=place, key=key, keys=keys)
         # Nothing travels: the very connection writes the file.
         shown = ", ".join(f"{reading.sql} AS {quote_ident(reading.name)}" for reading in readings)
         try:
@@ -311,7 +311,8 @@ class DatabaseSource:
                     yield from con.dialect.stream(con.raw, head + relation + own, values, spool.LIST_ROWS)
 
         try:
-            spool.lay_down(path, readings, lists(), key=self.spec.key, keys=keys)
+            with contextlib.closing(lists()) as found:
+                spool.lay_down(path, readings, found, key=self.spec.key, keys=keys)
         except DatabaseError as error:
             if error.trouble in (Trouble.VALUE, Trouble.STATEMENT, Trouble.OTHER):
                 raise _NotBound from None

@@ -236,6 +236,17 @@ class PostgreSQL(_Server):
     def _data(self) -> Path:
         return self.folder / "data"
 
+    def _end(self, number: int, wait_s: float) -> None:
+        """What was killed is a child of `runuser`, which does not wait for it: the next one would find it alive."""
+        file = self._data() / "postmaster.pid"
+        with contextlib.suppress(OSError, ValueError):
+            postmaster = Path(f"/proc/{int(file.read_text().split()[0])}")
+            super()._end(number, wait_s)
+            deadline = time.monotonic() + wait_s
+            while postmaster.exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+        super()._end(number, wait_s)
+
     def _as_user(self) -> list[str]:
         return ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
 

@@ -9,7 +9,7 @@ from typing import Any
 from inlay.batches import Batch, BatchLine, BatchState, LineCell, custom_id
 from inlay.fingerprint import short_hash
 from inlay.payload import encode_fields
-from inlay.testing.store_scene import KEYS, Scene, StoreOpening, refused
+from inlay.testing.store_scene import Scene, StoreOpening, refused
 from inlay.types import CellState, Claimed, FieldAnswer, Held, Known, RunRecord, Settlement, Usage
 
 ONE, TWO = "1" * 32, "2" * 32
@@ -75,7 +75,7 @@ class BatchesContract(StoreOpening):
     def test_a_batch_and_its_lines_come_back_as_they_were_given(self, tmp_path: Path) -> None:
         scene = self.scene(tmp_path)
         run = scene.begin("a")
-        texts = [key or "∅" for key in KEYS]
+        texts = [key or "∅" for key in self.keys]
         [result, *_] = scene.claim(run, "語")
         whole = BatchLine(
             custom_id=custom_id(ONE, 0),

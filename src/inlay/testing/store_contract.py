@@ -23,7 +23,7 @@ from inlay.testing.store_claims import ClaimsContract
 from inlay.testing.store_corrections import CorrectionsContract
 from inlay.testing.store_erasure import ErasureContract
 from inlay.testing.store_lanes import LanesContract
-from inlay.testing.store_scene import KEYS, Scene, kinds, refused
+from inlay.testing.store_scene import Scene, kinds, refused
 from inlay.types import (
     CellState,
     Savings,
@@ -109,15 +109,15 @@ class StoreContract(ClaimsContract, CorrectionsContract, ErasureContract, LanesC
     def test_row_keys_in_every_script_stay_apart(self, tmp_path: Path) -> None:
         scene = self.scene(tmp_path)
         run = scene.begin()
-        for place, key in enumerate(KEYS):
+        for place, key in enumerate(self.keys):
             scene.ask(run, key, f"text {place}", value=f"{key} ✓")
-        cells = scene.store.read_cells(scene.ref.pass_id, [*KEYS, "not there"])
-        assert set(cells) == set(KEYS)
+        cells = scene.store.read_cells(scene.ref.pass_id, [*self.keys, "not there"])
+        assert set(cells) == set(self.keys)
         for key, cell in cells.items():
             assert cell.answer is not None
             assert cell.answer.payload == scene.answer("", f"{key} ✓").payload
             assert len(scene.store.history(scene.ref.pass_id, key)) == 1
-        assert {row["key"] for row in self.scan(scene)} == set(KEYS)
+        assert {row["key"] for row in self.scan(scene)} == set(self.keys)
         assert scene.store.verify() == []
 
     def test_long_answers_and_inputs_come_back_whole(self, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from inlay.testing.store_scene import KEYS, Scene, StoreOpening, refused
+from inlay.testing.store_scene import Scene, StoreOpening, refused
 from inlay.types import Attempt, Correction, NullReason, Settlement, Usage
 
 # Values of every JSON kind, as answers have them too.
@@ -115,13 +115,16 @@ class CorrectionsContract(StoreOpening):
     def test_rows_are_corrected_in_every_script_and_number(self, tmp_path: Path) -> None:
         scene = self.scene(tmp_path)
         many = [str(number) for number in range(2500)]
-        given = [Correction(key, key, key, key, note=key, author=key) for key in (*KEYS, *many) if key != "1"]
-        scene.store.correct(KEYS[1], given)
+        given = [Correction(key, key, key, key, note=key, author=key) for key in (*self.keys, *many) if key != "1"]
+        scene.store.correct(self.keys[1], given)
         now = scene.clock.now
         expected = [replace(one, at=now) for one in given]
-        assert scene.store.corrections(KEYS[1]) == expected
-        assert scene.store.corrections(KEYS[1], keys=[*reversed(many), *KEYS, *KEYS, "not there"]) == expected
-        assert scene.store.corrections(KEYS[1], keys=[]) == []
+        assert scene.store.corrections(self.keys[1]) == expected
+        assert (
+            scene.store.corrections(self.keys[1], keys=[*reversed(many), *self.keys, *self.keys, "not there"])
+            == expected
+        )
+        assert scene.store.corrections(self.keys[1], keys=[]) == []
         assert scene.store.verify() == []
 
     def test_corrections_outlive_clearing_and_pruning(self, tmp_path: Path) -> None:

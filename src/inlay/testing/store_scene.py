@@ -154,7 +154,14 @@ def kinds(results: Iterable[Any]) -> list[str]:
 
 
 class StoreOpening:
-    """What a suite needs to know: how a store is opened."""
+    """What a suite needs to know: how a store is opened, and the longest row key that it holds (None: any)."""
+
+    longest_key: int | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """Row keys in every script, and odd ones."""
+        return [key for key in KEYS if self.longest_key is None or len(key) <= self.longest_key]
 
     def open_store(self, place: Path, *, clock: Callable[[], float], alive: Callable[[str, int, int], bool]) -> Store:
         """A new store in an empty folder."""
