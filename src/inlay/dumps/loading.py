@@ -61,6 +61,16 @@ class LoadReport:
         """The rows of all tables."""
         return sum(table.rows for table in self.tables)
 
+    @property
+    def line(self) -> str:
+        """The load in one line, for a host's own log."""
+        tables = "1 table" if len(self.tables) == 1 else f"{len(self.tables)} tables"
+        what = "loaded" if self.loaded else "would load"
+        return (
+            f"{what} {self.dump} into {self.target}: {tables}, {self.rows:,} rows, {self.bytes / 1e6:.1f} MB "
+            f"in {self.seconds:.1f} s"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
