@@ -52,6 +52,7 @@ def test_a_loader_goes_on_whatever_happens(scene: Scene, sim: Simulator, mariadb
     url = mariadb.url("night")
     scene.declare(
         name="tenant_nationality",
+        store="${STAGING_URL}",
         source={"connection": "${STAGING_URL}", "table": "tenants", "key": "id"},
         select={"missing": "nationality"},
         passes=[
@@ -72,7 +73,7 @@ def test_a_loader_goes_on_whatever_happens(scene: Scene, sim: Simulator, mariadb
     assert out[1].startswith("tenant_nationality: 10 selected, 0 to ask, 0 answered, ")
     out, _ = night(scene, 1, STAGING_URL=url, INLAY_SKIP="1")
     assert out[1] == "tenant_nationality: skipped, INLAY_SKIP is set"
-    (scene.folder / "inlay.yaml").write_text(scene.file.read_text("utf-8").replace("tenants", "tenant"), "utf-8")
+    (scene.folder / "inlay.yaml").write_text(scene.file.read_text("utf-8").replace('"tenants"', '"tenant"'), "utf-8")
     out, err = night(scene, 2, STAGING_URL=url)  # a table that there is not
     assert out[1].startswith("tenant_nationality: error, ")
     assert out[2] == "the load goes on, 0 enriched"

@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
+from inlay.databases.address import parse
 from inlay.errors import StoreError
 from inlay.project.session import Session
 from inlay.project.turns import Turn
 
 
 def turn(name: str, url: str) -> Turn:
-    enrichment = SimpleNamespace(name=name, store="${STORE_URL}", folder=Path(), file=None, lines={})
-    session: Any = SimpleNamespace(enrichment=enrichment, env={"STORE_URL": url}, store_place=("server", url))
+    session: Any = SimpleNamespace(enrichment=SimpleNamespace(name=name), store_place=("server", parse(url, Path())))
     return Turn(cast("Session", session))
 
 
