@@ -51,6 +51,7 @@ CONTENTS = (
             "running",
             "scheduling",
             "privacy",
+            "databases/aws",
             "cost",
             "batch",
             "fewer-tokens",
