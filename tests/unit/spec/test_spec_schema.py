@@ -167,7 +167,6 @@ IN_A_DATABASE: dict[str, Any] = {
         "prefix": "llm_",
         "history": False,
         "inputs": True,
-        "columns": ["id"],
     },
 }
 QUERIED: dict[str, Any] = {**EVERYTHING, "source": {"connection": "${X}", "query": "SELECT 1 AS id", "key": "id"}}
