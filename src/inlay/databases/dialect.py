@@ -246,8 +246,8 @@ def created(table: str, columns: Sequence[tuple[str, str]], key: Sequence[str], 
 
 
 # How large one statement of many rows may become: its values, and its bytes of text.
-_VALUES, _BYTES = 8_000, 1_000_000
-_SIZES = (512, 128, 32, 8, 1)  # rows a statement; few sizes, so that statements are prepared once
+_VALUES, _BYTES = 50_000, 1_000_000
+_SIZES = (2_000, 500, 100, 20, 4, 1)  # rows a statement; few sizes, so that statements are prepared once
 
 
 def in_statements(

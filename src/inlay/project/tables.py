@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from inlay.project.session import UNKNOWN, Session
 from inlay.publish.history import History
 from inlay.publish.inplace import ColumnRows, Updater
 from inlay.publish.shape import Shape
-from inlay.publish.tables import Counts, Rows, Upserter, publish_rows
+from inlay.publish.tables import Counts, Rows, Upserter, Writer, publish_rows
 from inlay.publish.target import Target
 from inlay.publish.wide import WideTable
 from inlay.spec.columns import table_columns
@@ -235,13 +235,16 @@ def publish_table(session: Session, refs: Sequence[PassRef], *, clock: Callable[
     """Write what differs. Idempotent; each batch of rows is a transaction. Raises TargetError."""
     with opened(session, refs) as table:
         made = _prepare(table)
-        if table.shape.inside:
-            write = Updater(table.target, table.shape).write
-        else:
-            fresh = made or table.target.is_empty(table.shape)
-            write = Upserter(table.target, table.shape, fresh=fresh, clock=clock).write
-        reach("publish.before_write")
-        counts = publish_rows(table.wide.blocks(), table.rows, write)
+        apart = not table.target.database.address.is_file
+        with table.target.another() if apart else nullcontext(table.target) as sender:
+            writer: Writer
+            if table.shape.inside:
+                writer = Updater(table.target, sender, table.shape)
+            else:
+                fresh = made or table.target.is_empty(table.shape)
+                writer = Upserter(table.target, sender, table.shape, fresh=fresh, clock=clock)
+            reach("publish.before_write")
+            counts = publish_rows(table.wide.blocks(), table.rows, writer, apart=apart)
         reach("publish.after_write")
         if table.history is not None:
             passes: Mapping[str, int] = {

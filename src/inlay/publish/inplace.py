@@ -49,42 +49,44 @@ class ColumnRows(Rows):
 
 
 class Updater:
-    """Sets the columns of rows whose content differs; `write` may be called from another thread than the rest."""
+    """Sets the columns of rows whose content differs; see `tables.Writer`."""
 
-    def __init__(self, target: Target, shape: Shape) -> None:
+    def __init__(self, target: Target, sender: Target, shape: Shape) -> None:
+        """`target` looks up and `sender` writes: two connections."""
         self._target = target
+        self._sender = sender
         self._shape = shape
         self._content = shape.names[:-1]
-        self._limits = {place: longest for place, longest in target.do(shape.limits).items() if place >= len(shape.key)}
+        # Of a row to be sent, whose key comes last.
+        limits = target.do(shape.limits).items()
+        self._limits = {place - len(shape.key): longest for place, longest in limits if place >= len(shape.key)}
         self._sent = Sent(target.database.dialect, shape.columns)
 
-    def write(self, rows: list[tuple[Any, ...]]) -> Counts:
-        """Update a batch in one transaction. Safe to do again. Raises TargetError."""
-        if not rows:
-            return Counts()
-        target, width = self._target, len(self._shape.key)
+    def compare(self, rows: list[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], Counts]:
+        """See `Writer.compare`. A row that the table has lost since is counted nowhere."""
+        width = len(self._shape.key)
         hashes = hashed(rows, self._content)
-        target.make_room(self._shape, self._limits, rows)
-        keys = [self._sent(row[:width]) for row in rows]
+        sent = [self._sent(row) for row in rows]
+        keys = [row[:width] for row in sent]
+        mark = self._shape.names[-1]
+        found = self._target.do(lambda con: known_hashes(con, self._shape, keys, mark), alone=False)
+        there = set(found)
+        wanted = [
+            (*row[width:], digest, *row[:width])
+            for row, digest in zip(sent, hashes, strict=True)
+            if digest not in there
+        ]
+        unchanged = len(rows) - len(wanted)
+        changed = max(0, sum(digest is not None for digest in found) - unchanged)
+        return wanted, Counts(max(0, len(found) - unchanged - changed), changed, unchanged)
 
-        def work(con: Connection) -> Counts:
-            found = known_hashes(con, self._shape, keys, self._shape.names[-1])
-            there = set(found)
-            wanted = [
-                (*sent[width:], digest, *sent[:width])
-                for row, digest in zip(rows, hashes, strict=True)
-                if digest not in there
-                for sent in (self._sent(row),)
-            ]
-            reach("publish.within_upsert")
-            self._update(con, wanted)
-            unchanged = len(rows) - len(wanted)
-            changed = max(0, sum(digest is not None for digest in found) - unchanged)
-            return Counts(max(0, len(found) - unchanged - changed), changed, unchanged)
-
-        return target.do(work)
+    def send(self, rows: list[tuple[Any, ...]]) -> None:
+        """See `Writer.send`."""
+        self._sender.make_room(self._shape, self._limits, rows, first=len(self._shape.key))
+        self._sender.do(lambda con: self._update(con, rows))
 
     def _update(self, con: Connection, rows: list[tuple[Any, ...]]) -> None:
+        reach("publish.within_upsert")
         quote, width = con.dialect.quote, len(self._shape.key)
         fields = [*self._shape.schema]
         schema = pa.schema([*fields[width:], *fields[:width]])

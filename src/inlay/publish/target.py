@@ -46,6 +46,10 @@ class Target:
             self._con.close()
             self._con = None
 
+    def another(self) -> Target:
+        """The same place with a connection of its own."""
+        return Target(self.database, self.shown, patience_s=self._patience_s)
+
     def do(self, work: Callable[[Connection], T], *, patience_s: float | None = None, alone: bool = True) -> T:
         """Do something in one transaction (or, not `alone`, outside of any), again and again until it is done.
 
@@ -100,13 +104,13 @@ class Target:
 
         return self.do(work, alone=False)
 
-    def make_room(self, shape: Shape, limits: dict[int, int], rows: Sequence[Sequence[Any]]) -> None:
+    def make_room(self, shape: Shape, limits: dict[int, int], rows: Sequence[Sequence[Any]], *, first: int = 0) -> None:
         """Widen the text columns that are too short for one of these rows, before it is written; `limits`, from
-        `Shape.limits`, is kept up to date. Raises TargetError."""
+        `Shape.limits`, is kept up to date. A row begins with the column at the place `first`. Raises TargetError."""
         for place, longest in list(limits.items()):
             values = (row[place] for row in rows if place < len(row))
             if any(isinstance(value, str) and len(value) > longest for value in values):
-                self.do(lambda con, place=place: shape.widen(con, place), alone=False)
+                self.do(lambda con, place=place: shape.widen(con, place + first), alone=False)
                 del limits[place]
 
     def is_empty(self, shape: Shape) -> bool:
