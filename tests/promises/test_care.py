@@ -241,7 +241,7 @@ def test_the_commands_of_care(moods: Scene, sim: Simulator, monkeypatch: pytest.
     moods.run()
     said = inlay("costs", "--without-store")
     assert "2 runs so far" in said
-    assert "a run every" in said
+    assert "of one run a day" in said
     low = json.loads(inlay("store", "clear", "--below", "0.8", "--field", "mood", "--yes", "--json"))["deleted"][
         "cells"
     ]

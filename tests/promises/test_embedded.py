@@ -337,7 +337,9 @@ def test_a_second_run_waits_or_exits_or_joins(scene: Scene, sim: Simulator) -> N
     scene.declare(limits={"concurrency": 2})
     first = scene.start()
     scene.asked(2)
-    report = scene.run(if_running="exit")
+    loaded: list[int] = []
+    report = scene.run(if_running="exit", before=lambda: loaded.append(1))
+    assert not loaded  # the table of a run that is going is not loaded under its feet
     assert (report.outcome, report.exit_code) == ("skipped", 0)
     assert "run 1, begun " in report.line
     assert "is going" in report.line
@@ -350,7 +352,8 @@ def test_a_second_run_waits_or_exits_or_joins(scene: Scene, sim: Simulator) -> N
     assert scene.run(if_running="wait").enriched == 0
     assert scene.finish(first).code == 0
     assert set(scene.tasks().values()) == {1}
-    assert scene.run(if_running="exit").outcome == "done"
+    assert scene.run(if_running="exit", before=lambda: loaded.append(1)).outcome == "done"
+    assert loaded == [1]
 
 
 def test_a_killed_run_frees_its_turn_at_once(scene: Scene, sim: Simulator) -> None:

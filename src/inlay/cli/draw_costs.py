@@ -72,9 +72,15 @@ def draw_comparison(out: screen.Page, found: Comparison) -> None:
     if found.paid.month_calls is None:
         out.line("a month and a year are reckoned from the second run on")
     else:
-        out.line(f"a month is 30 days and a year 365, of a run every {words.duration(found.every_days * 86_400)}")
+        out.line(f"a month is 30 days and a year 365, of {_rhythm(found.every_days)}")
     if found.unknown:
         out.line(f"not reckoned: {words.counted(found.unknown, 'older run')} whose targets were not noted")
+
+
+def _rhythm(every_days: float) -> str:
+    if every_days == 1:
+        return "one run a day"
+    return f"a run every {every_days:g} days" if every_days > 1 else f"{1 / every_days:g} runs a day"
 
 
 def _figures(line: CostLine, said: Sequence[int]) -> list[str]:

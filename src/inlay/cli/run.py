@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -103,8 +104,6 @@ def run(
         ctx.exit(skip(declaration, as_json=as_json, quiet=quiet))
     if load_first and dry_run:
         raise click.UsageError("--dry-run changes nothing, so it cannot --load first; see inlay load --dry-run")
-    if load_first and not switched.dry_run:
-        _load_first(declaration, quiet=quiet, log_format=log_format)
     if dry_run or switched.dry_run:
         dry(declaration, declaration, limit, refresh, mode, as_json=as_json)
         return
@@ -123,6 +122,7 @@ def run(
         not no_wait,
         if_running,
         wait_days * 86_400,
+        partial(_load_first, declaration, quiet=quiet, log_format=log_format) if load_first else None,
     )
     ctx.exit(carry_out(order, options.load(declaration)))
 
@@ -160,6 +160,7 @@ class Order:
     wait: bool = True
     if_running: str | None = None
     wait_for_s: float = 600.0
+    before: Callable[[], object] | None = None
 
 
 def skip(declaration: str | Enrichment, *, as_json: bool, quiet: bool) -> int:
@@ -208,6 +209,7 @@ def watched(display: Display, work: Callable[[RunOptions], Ended], verb: str = "
         wait=order.wait,
         if_running=order.if_running,
         wait_for_s=order.wait_for_s,
+        before=order.before,
     )
     try:
         return work(choices)

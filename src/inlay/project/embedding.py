@@ -85,12 +85,15 @@ def _run(enrichment: Enrichment, options: RunOptions) -> Report:
     limit = enrichment.select.limit if options.limit is None else options.limit
     with Session(enrichment, need_keys=limit != 0) as session, Turn(session) as turn:
         meanwhile = options.if_running or "join"
-        session.check()  # a declaration that does not fit its source leaves nothing behind
+        if options.before is None:
+            session.check()  # a declaration that does not fit its source leaves nothing behind
         if not turn.take() and meanwhile != "join":
             who = turn.who()
             if meanwhile == "exit":
                 return Report.nothing(session.enrichment.name, skipped=f"{who} is going", declaration=enrichment)
             _wait(turn, who, options)
+        if options.before is not None:
+            options.before()
         return run_session(session, options)
 
 

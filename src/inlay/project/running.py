@@ -77,7 +77,8 @@ class RunOptions:
     With `on_error="warn"` an error is logged, and given as `Report.error` in place of being raised. `dry_run` plans
     alone. `if_running` says what to do while another run of this enrichment is going on this store: join it (both
     share the work, as ever), wait for its end for `wait_for_s`, or exit. `on_change` is called for each row that was
-    asked again because its input had changed, once the answers are kept.
+    asked again because its input had changed, once the answers are kept. `before` is called once it is this run's turn,
+    before the source is looked at: to load it.
     """
 
     limit: int | None = None
@@ -98,6 +99,7 @@ class RunOptions:
     if_running: str | None = None
     wait_for_s: float = 600.0
     on_change: Callable[[InputChange], None] | None = None
+    before: Callable[[], object] | None = None
 
 
 def run_session(session: Session, options: RunOptions) -> Report:
@@ -114,7 +116,8 @@ def run_session(session: Session, options: RunOptions) -> Report:
     refs = session.register()
     store = session.store(write=True)
     runner = new_runner()
-    notes = collect(session, runner, options)
+    limit = session.enrichment.select.limit if options.limit is None else options.limit
+    notes = collect(session, runner, options, order=limit != 0)  # a cap of none orders nothing, either
     rules = session.rules(refs, options.refresh)
     planner = planned(session, refs, rules, limit=options.limit, mode=options.mode)
     try:
