@@ -10,7 +10,7 @@ rows it stands for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +19,6 @@ from inlay.errors import PlanError
 from inlay.fingerprint_sql import key_sql, nfc_sql, plain_sql, quote_text
 from inlay.spec.model import SelectSpec
 from inlay.tables.choosing import ChoosingSource, local_select
-from inlay.tables.keys import OfKeys
 from inlay.tables.select import absence_sql, select_sql
 from inlay.tables.sql import connect, translate
 
@@ -53,11 +52,6 @@ class KnownRow:
     inputs: Mapping[str, str | None]
 
 
-class SampledSource(OfKeys):
-    """Some rows of another source, by their keys; fulfils `contracts.Source`. Types and values are the other's own, so
-    that a row has the same fingerprint here and there."""
-
-
 def take(
     source: Source,
     key: Sequence[str],
@@ -67,25 +61,16 @@ def take(
     *,
     method: Method = "stratified",
     seed: int = 0,
-    chosen: Callable[[duckdb.DuckDBPyConnection], str] | None = None,
 ) -> Taken:
     """Take `n` of the rows that `select.where` takes and that have a value in one of `columns`; all, if there are
-    fewer. Strata are by the first of `columns`. Reads the source once, in bounded memory; raises PlanError where no
-    row has a known value. `chosen` makes the rows that `where` takes readable on a connection, for a source that
-    selects by itself; left out, DuckDB does."""
+    fewer. Strata are by the first of `columns`. Reads the source once, in bounded memory, of a database the key and
+    these columns alone; raises PlanError where no row has a known value."""
     import duckdb
 
     types = source.columns()
     con = connect()
     try:
-        if chosen is not None:
-            rows_sql = f"SELECT * FROM {chosen(con)}"
-        elif isinstance(source, ChoosingSource):
-            found = source.choose(con, select, [*key, *columns])
-            rows_sql = select_sql(found.relation, found.select.model_copy(update={"missing": None}), found.columns)
-        else:
-            local = local_select(source, select).model_copy(update={"missing": None})
-            rows_sql = select_sql(source.attach(con), local, types)
+        rows_sql = _selected(con, source, select, [*key, *columns], types)
         absent = [absence_sql(name, select.placeholders, types) for name in columns]
         known = " OR ".join(f"({each}) IS NULL" for each in absent)
         label = (
@@ -112,6 +97,23 @@ def take(
         raise translate(error, "select.where" if select.where else source.title) from None
     finally:
         con.close()
+
+
+def _selected(
+    con: duckdb.DuckDBPyConnection,
+    source: Source,
+    select: SelectSpec,
+    columns: Sequence[str],
+    types: Mapping[str, str],
+) -> str:
+    """The rows that `where` takes: a database selects them itself, of anything else DuckDB does. Whether a value is
+    known, `take` looks at once more, so `missing` need not be exact here."""
+    if isinstance(source, ChoosingSource):
+        found = source.choose(con, select, columns)
+        relation, left = found.relation, found.select
+    else:
+        relation, left = source.attach(con), local_select(source, select)
+    return select_sql(relation, left.model_copy(update={"missing": None}), types)
 
 
 def _stratified(con: duckdb.DuckDBPyConnection, n: int, total: int, labels: int, seed: int) -> Taken:
