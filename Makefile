@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: help demo test check bench soak docs format lock clean
+.PHONY: help demo example-nightly test check bench soak docs format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/base.stamp: requirements/base.txt pyproject.toml
 	@sh scripts/venv.sh "$(PYTHON)" "$(VENV)" requirements/base.txt
@@ -25,6 +25,10 @@ $(VENV)-dbt/stamp: requirements/dbt.txt
 
 demo: $(VENV)/base.stamp  ## Enrich the sample job postings: three passes, no key, no service
 	@sh examples/job_postings/demo.sh $(BIN)/inlay
+
+example-nightly: $(VENV)/dev.stamp $(VENV)-dbt/stamp  ## Play a month of nights in a private MariaDB: dumps, answers, dbt
+	@sh scripts/debian.sh mariadbd:mariadb-server
+	@$(BIN)/python examples/nightly/story.py
 
 test: $(VENV)/dev.stamp $(VENV)-dbt/stamp  ## Run every test
 	@sh scripts/debian.sh chromium mariadbd:mariadb-server initdb:postgresql
@@ -58,4 +62,4 @@ lock:  ## Compile requirements/*.txt anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/dbt.txt requirements/dbt.in
 
 clean:  ## Remove what was built here
-	rm -rf $(VENV) $(VENV)-dbt build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/job_postings/.inlay examples/job_postings/report.html
+	rm -rf $(VENV) $(VENV)-dbt build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/job_postings/.inlay examples/job_postings/report.html examples/nightly/.play

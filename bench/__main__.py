@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import databases, lanes, planning, publishing, runs, sharing, starting, storing
+from bench import databases, lanes, loading, planning, publishing, runs, sharing, starting, storing
 from bench.measure import Line
 
 Section = Callable[[Path, bool], list[Line]]
@@ -29,6 +29,7 @@ SECTIONS: dict[str, Section] = {
     "lane": lanes.lane,
     "sharing4": sharing.sharing4,
     "publish100k": publishing.publish100k,
+    "load": loading.load,
 }
 
 

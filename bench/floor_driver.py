@@ -25,7 +25,11 @@ def _mysql(parts: SplitResult) -> int:
     import pymysql.cursors
 
     con = pymysql.connect(
-        host=parts.hostname, port=parts.port, user=parts.username, database=parts.path[1:], charset="utf8mb4"
+        host=parts.hostname or "",
+        port=parts.port or 3306,
+        user=parts.username,
+        database=parts.path[1:],
+        charset="utf8mb4",
     )
     rows = 0
     with con.cursor(pymysql.cursors.SSCursor) as cursor:

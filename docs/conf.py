@@ -49,9 +49,14 @@ CONTENTS = (
             "declaration",
             "fields",
             "running",
+            "loading-dumps",
             "publishing",
+            "scheduling",
+            "privacy",
+            "databases/aws",
             "cost",
             "batch",
+            "dbt",
             "fewer-tokens",
             "models",
             "rules-and-corrections",
@@ -70,6 +75,7 @@ CONTENTS = (
             "providers/compatible",
         ),
     ),
+    ("Databases", ("databases/index", "databases/mysql", "databases/postgresql", "databases/sqlite")),
     (
         "Recipes",
         (

@@ -71,17 +71,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"left out: the tests marked {marker}, which need {needs}", yellow=True)
 
 
+# What a server wrote is in the system's hands, which outlives it: enough for a test, at a tenth of the time.
+QUICK = {
+    "mariadb": ("--innodb-flush-log-at-trx-commit=2",),
+    "postgresql": ("-c", "fsync=off", "-c", "full_page_writes=off"),
+}
+
+
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
     """A MariaDB that the tests of this process share; each takes a database of its own."""
-    with MariaDB(tmp_path_factory.mktemp("mariadb")) as server:
+    with MariaDB(tmp_path_factory.mktemp("mariadb"), options=QUICK["mariadb"]) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
     """A PostgreSQL that the tests of this process share; each takes a database of its own."""
-    with PostgreSQL(tmp_path_factory.mktemp("postgresql")) as server:
+    with PostgreSQL(tmp_path_factory.mktemp("postgresql"), options=QUICK["postgresql"]) as server:
         yield server
 
 

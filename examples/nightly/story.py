@@ -12,6 +12,7 @@ says stands beside it. The story ends with a list of what it has to be, and with
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -25,8 +26,10 @@ import tenants
 from names import Crowd, guess
 
 from inlay import project
-from inlay.testing import Simulator
+from inlay.providers.prices import find_price
+from inlay.testing import Price, Simulator
 from inlay.testing.servers import MariaDB, find_program
+from inlay.types import NANO
 
 HERE = Path(__file__).parent
 PLAY = HERE / ".play"
@@ -102,8 +105,8 @@ class Play:
         say(f"  → {now - calls:,} calls, ${spent - dollars:.4f}")
 
     def paid(self) -> tuple[int, float]:
-        """Calls and dollars so far, by Inlay's ledger."""
-        lines = project.status(DECLARATION).ledger
+        """Calls that were paid for and dollars so far, by Inlay's ledger; what rules gave is no call."""
+        lines = [line for line in project.status(DECLARATION).ledger if line["input_tokens"]]
         return round(sum(line["calls"] for line in lines)), sum(line["cost_nusd"] for line in lines) / 1e9
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
@@ -157,12 +160,21 @@ def answer(request: Any) -> dict[str, Any]:
     return {"nationality": {"value": nation, "confidence": sure}, "nulls": []}
 
 
+def list_price() -> dict[str, Price]:
+    """The simulator charges what the list says, so that its books can be held against Inlay's."""
+    found = find_price("bedrock", "anthropic.claude-haiku-5-5", None)
+    assert found is not None
+    rates = found.tiers[0]
+    return {"*": Price(input_per_million=rates.input / NANO, output_per_million=rates.output / NANO)}
+
+
 def main() -> int:
     """The month."""
     shutil.rmtree(PLAY, ignore_errors=True)
     PLAY.mkdir()
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "play")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "play")
     bucket = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -170,7 +182,7 @@ def main() -> int:
     try:
         host, port = bucket.get_host_and_port()
         say("starting a private MariaDB, an S3 stand-in and a simulated model; nothing leaves this machine")
-        with MariaDB(PLAY / "mariadb") as server, Simulator(answer=answer, latency=0.02) as model:
+        with MariaDB(PLAY / "mariadb") as server, Simulator(answer=answer, latency=0.02, prices=list_price()) as model:
             play = Play(server, f"http://{host}:{port}", model)
             prepare(play)
             first_night(play)
@@ -250,9 +262,9 @@ def failed_night(play: Play) -> None:
     day = "2026-03-11"
     play.operator_writes(tenants.newcomers(tenants.TENANTS + 1, 100, 5, seed=29))
     play.dump(day)
-    play.model.configure(api_keys=["another-key"])
+    play.model.control(api_keys=["another-key"])
     play.night(day)
-    play.model.configure(api_keys=None)
+    play.model.control(api_keys=None)
     play.expect("day 29: answers paid for", play.nights[-1][3], 0.0)
     play.expect("day 29: nothing is lost", play.one("SELECT count(*) FROM llm_enrichment_cache"), 2_001)
     play.expect("day 29: silver was built all the same", play.one("SELECT count(*) FROM stg_tenants"), 50_525)
@@ -283,7 +295,10 @@ def name_change(play: Play) -> None:
     play.dump(day)
     play.night(day)
     events = [json.loads(line) for line in (PLAY / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    say(f"  event: {json.dumps(events[-1], ensure_ascii=False)[:300]}")
+    for change in events[-1]["changes"]:
+        for field in change["fields"]:
+            now, sure = field["after"], field["after_confidence"]
+            say(f"  event: tenant {change['key']}: {field['field']} {field['before']} → {now} ({sure})")
     play.expect("day 31: calls", play.nights[-1][2], 1)
     play.expect("day 31: events", len(events), 1)
     history = play.one(f"SELECT count(*) FROM llm_enrichment_cache_history WHERE id = {int(number)}")  # noqa: S608
@@ -345,7 +360,9 @@ def comparison(play: Play) -> None:
     play.expect("saved", f"{saved:.1%}", "99.5%")
     billed = play.model.ledger.billed_nusd
     say()
-    say(f"  billed by the simulator's own books: {len(play.model.ledger):,} requests, ${billed / 1e9:.4f} at its prices")
+    refused = sum(call.status != 200 for call in play.model.ledger.calls)
+    say(f"  by the simulator's own books: {len(play.model.ledger) - refused:,} answered, {refused} refused; ${billed / 1e9:.4f}")
+    play.expect("billed as booked", round(billed / 1e9, 6), round(dollars, 6))
 
 
 def verdict(play: Play) -> int:
@@ -357,7 +374,7 @@ def verdict(play: Play) -> int:
         wrong += not fits
         say(f"  {'✓' if fits else '✗'} {what}: {found}" + ("" if fits else f" (wanted {wanted})"))
     say()
-    say("  Look around: examples/nightly/.play holds the dumps, the events and the dbt project; the tables went with MariaDB.")
+    say("  examples/nightly/.play holds the dumps, the events and the dbt project; the tables went with MariaDB.")
     return 1 if wrong else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,9 @@ def test_a_dry_run_is_a_diff_that_git_applies(project: Project, warehouse: Path)
     assert done.stderr == "would be updated models/staging/_sources.yml\n"
     assert done.stdout.startswith("--- a/models/staging/_sources.yml\n+++ b/models/staging/_sources.yml\n@@ ")
     assert "\n+      - name: answers\n" in done.stdout
+    applied = subprocess.run(["git", "apply", "-"], cwd=warehouse, input=done.stdout, text=True, check=False)
+    assert applied.returncode == 0
+    assert project.inlay("dbt", "--project", "warehouse", "--check").returncode == 0
 
 
 def test_mistakes_name_the_key_and_what_to_do(project: Project, warehouse: Path) -> None:

@@ -50,6 +50,8 @@ FIGURES = {
     "store verify": ["store", "verify"],
     "store prune": ["store", "prune", "--yes"],
     "store clear": ["store", "clear", "--key", "r1", "--yes"],
+    "store warm": ["store", "warm", "reviews.csv", "--field", "stars=id", "--dry-run"],
+    "forget": ["forget", "r1", "--yes"],
 }
 SHOWN = {
     "plan",

@@ -22,6 +22,7 @@ from inlay.databases.connection import Database
 from inlay.project import write_dbt
 from inlay.project.dbt import DbtChanges
 
+sys.path.insert(0, str(Path(__file__).parent))  # the rows of the silver rule are beside
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-dbt" / "bin" / "python"
 DRIVER = Path(__file__).with_name("driver.py")
@@ -101,7 +102,7 @@ class DbtProject:
     def dbt(self, *command: str, fails: bool = False) -> dict[str, Any]:
         """A dbt command: what came of each node."""
         found, said = self._dbt.run(self.folder, command)
-        assert found["success"] != fails, (found["error"], said, [node for node in found["nodes"].items()])
+        assert found["success"] != fails, (found["error"], said, list(found["nodes"].items()))
         return found
 
     def model(self, name: str, columns: str, order: str = "id") -> list[tuple[Any, ...]]:

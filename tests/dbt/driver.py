@@ -6,8 +6,8 @@ One process for all tests, since importing dbt takes longer than most of its com
 import json
 import sys
 
-from dbt.adapters.factory import FACTORY
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.adapters.factory import FACTORY
 from dbt.cli.main import dbtRunner
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from durable_scene import Scene, texts
 
 from inlay import project
+from inlay.cli.main import cli
 from inlay.databases.address import parse
 from inlay.databases.connection import Database
 from inlay.errors import PlanError, SpecError
@@ -213,3 +215,44 @@ def test_what_asking_every_time_would_have_cost(moods: Scene, sim: Simulator) ->
     assert found.paid.year_calls == pytest.approx(10 + 365 * 2 / 3)
     assert found.without.year_calls == pytest.approx(365 * 43 / 4)
     assert found.saved_percent == pytest.approx(100 * (1 - 12 / 43), abs=0.1)
+
+
+# --- the same by command
+
+
+def test_the_commands_of_care(moods: Scene, sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(moods.folder)
+
+    def inlay(*words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(cli, words, prog_name="inlay")
+        assert done.exit_code == code, done.output
+        return done.output
+
+    old = [{"id": f"k{n:05d}", "old": "good" if n else "great"} for n in range(3)]
+    write(moods.folder / "old.csv", old)
+    said = inlay("store", "warm", "old.csv", "--field", "mood=old", "--dry-run")
+    assert "would take over 2 answers of 3 lines" in said
+    assert "1 with a value that does not fit" in said
+    assert "7 not among the lines" in said
+    assert "took over 2 answers" in inlay("store", "warm", "old.csv", "--field", "mood=old")
+    inlay("store", "warm", "--field", "mood=old", code=2)
+    moods.run()
+    assert "100.00%" in inlay("status", "--targets")
+    moods.run()
+    said = inlay("costs", "--without-store")
+    assert "2 runs so far" in said
+    assert "a run every" in said
+    low = json.loads(inlay("store", "clear", "--below", "0.8", "--field", "mood", "--yes", "--json"))["deleted"][
+        "cells"
+    ]
+    assert moods.calls_of() == low > 0
+    assert "There is no terminal to ask on" in inlay("store", "clear", "--below", "1", code=2)
+    moods.rows(texts(8))
+    assert "would delete: 2 rows" in inlay("store", "prune", "--orphans", "--dry-run")
+    assert "2 cells" in inlay("store", "prune", "--orphans", "--yes")
+    moods.rows(texts(2))
+    assert "looks like a load that failed" in inlay("store", "prune", "--orphans", code=2)
+    inlay("forget", "k00000", code=2)  # nobody can be asked
+    said = inlay("forget", "k00000", "--yes")
+    assert "erased: 1 cells" in said
+    assert "still in the source: k00000" in said

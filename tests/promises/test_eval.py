@@ -270,6 +270,26 @@ def test_only_the_passes_that_are_judged_are_asked(tenants: Scene, tmp_path: Pat
     assert report.run.summary["calls"] == 10
 
 
+def test_whoever_is_forgotten_is_forgotten_here_too(tenants: Scene) -> None:
+    (tenants.folder / "own.csv").write_text("id,full_name,nationality\np000,田中 0,日本\n", encoding="utf-8")
+    evaluate(tenants, shadow=1_000)
+    assert evaluate(tenants, golden=tenants.folder / "own.csv").run.summary["calls"] == 0
+    gone = project.forget(tenants.file, ["p000"])
+    assert (gone.deleted["cells"], gone.deleted["answers"]) == (2, 1)
+    assert "田中 0".encode() not in b"".join(
+        path.read_bytes() for path in (tenants.folder / ".inlay").glob("store.db*")
+    )
+    tenants.is_sound()
+    assert evaluate(tenants, shadow=1_000).run.summary["calls"] == 1, "it is still in the source"
+
+
+def test_nothing_is_done_after_an_evaluation(tenants: Scene) -> None:
+    touch = {"command": ["touch", str(tenants.folder / "triggered")]}
+    tenants.declare(after=[touch], on_change=[touch])
+    evaluate(tenants, shadow=5)
+    assert not (tenants.folder / "triggered").exists()
+
+
 def test_the_report_in_files(tenants: Scene) -> None:
     tenants.rows([{**row, "full_name": f"{row['full_name']} <b>|`x`"} for row in people()])
     report = evaluate(tenants, shadow=30)

@@ -9,7 +9,7 @@ from inlay.cli import options
 
 @click.command(context_settings=options.CONTEXT)
 @click.argument("keys", nargs=-1, required=True, metavar="KEY…")
-@click.option("--declaration", "-d", default=options.DEFAULT_FILE, show_default=True, help="The declaration.")
+@click.option("--declaration", default=options.DEFAULT_FILE, show_default=True, help="The declaration.")
 @options.yes
 @options.as_json
 @options.quiet
@@ -24,7 +24,7 @@ def forget(keys: tuple[str, ...], declaration: str, yes: bool, as_json: bool, qu
     \b
     Examples:
       inlay forget 12345
-      inlay forget 12345 67890 -d tenants.yaml --yes
+      inlay forget 12345 67890 --declaration tenants.yaml --yes
     """
     from inlay import project
     from inlay.cli import screen, words

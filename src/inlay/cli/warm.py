@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=options.CONTEXT)
-@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False))
-@click.option("--declaration", "-d", default=options.DEFAULT_FILE, show_default=True, help="The declaration.")
+@click.argument("file", required=False)
+@click.option("--declaration", default=options.DEFAULT_FILE, show_default=True, help="The declaration.")
 @click.option("--table", metavar="TABLE", help="In place of a file: a table of the declaration's database.")
 @click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help="A field and its column; repeatable.")
 @click.option(

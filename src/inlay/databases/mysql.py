@@ -88,7 +88,8 @@ class MySQL:
         import pymysql
 
         options = address.options
-        named = _tls(options)
+        here = address.host in ("localhost", "127.0.0.1", "::1") or "unix_socket" in options
+        named = _tls(options, here=here)
         if "unix_socket" in options:
             named["unix_socket"] = options["unix_socket"]
         return pymysql.connect(
@@ -342,8 +343,12 @@ class MySQL:
                 return False
 
 
-def _tls(options: Mapping[str, str]) -> dict[str, Any]:
-    """What the options of an address say about TLS, as PyMySQL wants it; nothing: where the server offers it."""
+def _tls(options: Mapping[str, str], *, here: bool) -> dict[str, Any]:
+    """What the options of an address say about TLS, as PyMySQL wants it; nothing: where the server offers it.
+
+    Within this machine TLS keeps nothing from anybody, and loading the system's certificates costs each connection
+    60 ms: there it is used only where it is asked for.
+    """
     for name in ("ssl_ca", "ssl_cert", "ssl_key"):
         if name in options and not Path(options[name]).is_file():
             raise SpecError(
@@ -353,6 +358,8 @@ def _tls(options: Mapping[str, str]) -> dict[str, Any]:
             )
     named: dict[str, Any] = {name: options[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in options}
     asked = options.get("ssl", "").lower()
+    if here and not named and not asked and "ssl_verify_identity" not in options:
+        return {"ssl_disabled": True}
     if asked == "verify":
         context = ssl.create_default_context(cafile=options.get("ssl_ca"))
         if "ssl_cert" in options:

@@ -13,9 +13,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from inlay.dumps.declared import read_table
 from inlay.dumps.lexing import Kind
 from inlay.dumps.reading import Reader, Statement
-from inlay.dumps.schema import NotUnderstood, Table, Words, read_table
+from inlay.dumps.schema import Table
+from inlay.dumps.words import NotUnderstood, Words
 from inlay.errors import SourceError
 
 _AGAIN = "nothing was changed; make the dump again with mysqldump or mariadb-dump, of the tables alone"
@@ -77,9 +79,9 @@ class Judge:
         words = Words(statement.tokens)
         try:
             return self._judged(words, statement)
-        except NotUnderstood as odd:
+        except (NotUnderstood, ValueError, IndexError) as odd:
             head = " ".join(token.text[:40].decode("utf-8", "replace") for token in statement.tokens[:4])
-            raise self.reader.refused(f"{head} …: not understood: {odd.what}", _AGAIN, statement.line) from None
+            raise self.reader.refused(f"{head} …: not understood: {str(odd)[:100]}", _AGAIN, statement.line) from None
 
     def _judged(self, words: Words, statement: Statement) -> Table | None:
         first = words.word()

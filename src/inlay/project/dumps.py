@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from inlay.databases.address import Address, parse
+from inlay.databases.address import Address, is_address, parse
 from inlay.databases.dialect import table_parts
 from inlay.databases.errors import DatabaseError
 from inlay.dumps import places
 from inlay.dumps.loading import LoadReport, Moment, Wishes, load, look, target_of
 from inlay.errors import SpecError
-from inlay.project.places import address_of
+from inlay.project.places import address_of, filled_in
 from inlay.spec.environment import expand
 from inlay.spec.load import load as load_declaration
 from inlay.spec.model import Enrichment, LoadSpec
@@ -50,6 +50,7 @@ def load_one(
     wishes = Wishes(
         only=tuple(tables) or spec.tables,
         protected=frozenset() if list_only else _protected(enrichment, (*spec.protect, *protect)),
+        prefixes=() if list_only else _of_store(enrichment, env),
         allow_incomplete=allow_incomplete or list_only,
         watch=watch,
     )
@@ -123,6 +124,16 @@ def _protected(enrichment: Enrichment | None, named: Sequence[str]) -> frozenset
         published = _last(enrichment.output.table)
         names += [published, published + HISTORY]
     return frozenset(name.casefold() for name in names)
+
+
+def _of_store(enrichment: Enrichment | None, env: Mapping[str, str]) -> tuple[str, ...]:
+    """What the tables of the declaration's store begin with, where it gives them a prefix of its own."""
+    if enrichment is None or enrichment.store is None:
+        return ()
+    if not is_address(filled_in(enrichment, enrichment.store, "store", env)):
+        return ()
+    prefix = address_of(enrichment, enrichment.store, "store", env).options.get("prefix", "")
+    return (prefix.casefold(),) if prefix else ()
 
 
 def _last(table: str) -> str:

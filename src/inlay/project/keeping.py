@@ -148,13 +148,16 @@ class Forgotten:
 
 def forget_rows(session: Session, keys: Sequence[Any]) -> Forgotten:
     """Erase rows everywhere. See `inlay.project.forget`."""
+    from inlay.project.evaluating import GOLDEN, SHADOW
     from inlay.project.publishing import publish
 
     enrichment = session.enrichment
     wanted = list(dict.fromkeys(stored_key(enrichment, key) for key in keys))
     # The published rows go first: should this be cut short, the store still knows whom it is about.
     deleted = erase_published(session, wanted)
-    _add(deleted, session.store(write=True).forget(enrichment.name, wanted))
+    # What evaluations asked of them is kept apart, and would hold on to the answers.
+    for name in (enrichment.name, enrichment.name + SHADOW, enrichment.name + GOLDEN):
+        _add(deleted, session.store(write=True).forget(name, wanted))
     notes = []
     there, problem = _still_there(session, wanted)
     if problem:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inlay.contracts import Source
 from inlay.errors import SpecError
 from inlay.faultpoints import reach
 from inlay.project.session import Session
 from inlay.publish.wide import WideTable
 from inlay.publish.write import check_target, format_of, write
+from inlay.tables.choosing import ChoosingSource
 from inlay.tables.sql import connect
 from inlay.types import PassRef
 
@@ -123,7 +125,10 @@ def republish(session: Session) -> Published:
 def first_rows(session: Session, refs: Sequence[PassRef], limit: int) -> list[dict[str, Any]]:
     """The first rows of the wide table, by column name."""
     rows: list[dict[str, Any]] = []
-    with _table(session, refs) as table:
+    source = session.source
+    if isinstance(source, ChoosingSource) and session.enrichment.output.rows == "all":
+        source = source.first(limit)  # of a database no more is read
+    with _table(session, refs, source) as table:
         for batch in table.batches():
             rows.extend(batch.slice(0, limit - len(rows)).to_pylist())
             if len(rows) >= limit:
@@ -140,10 +145,10 @@ def as_arrow(session: Session, refs: Sequence[PassRef]) -> pa.Table:
 
 
 @contextmanager
-def _table(session: Session, refs: Sequence[PassRef]) -> Iterator[WideTable]:
+def _table(session: Session, refs: Sequence[PassRef], source: Source | None = None) -> Iterator[WideTable]:
     with closing(connect()) as con:
         passes = list(zip(session.passes, refs, strict=True))
-        yield WideTable(session.enrichment, session.source, session.store(), passes, con)
+        yield WideTable(session.enrichment, source or session.source, session.store(), passes, con)
 
 
 def _passing(table: WideTable) -> Iterator[pa.RecordBatch]:

@@ -26,7 +26,7 @@ from inlay.tables.records import RecordFile
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# The key of rows that are the file's own: the line they stand in.
+# The column that is the key of rows of the file's own: their key, or else the line they stand in.
 LINE = "inlay_line"
 _TYPED = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "DOUBLE", "FLOAT", "BOOLEAN", "DATE", "TIMESTAMP")
 _REASON = "_null_reason"
@@ -80,15 +80,19 @@ def read_golden(
     rows: list[dict[str, Any]] = []
     lines: dict[str, int] = {}
     words = {folded(word) for word in placeholders}
-    own: bool | None = None if file.columns is None else _own(file.name, file.columns, key, inputs, columns)
+    own: bool | None = None
+    keyed = True
     for line, record in file.records():
         if own is None:  # each line of JSONL has columns of its own; the first one decides
-            own = _own(file.name, tuple(record), key, inputs, columns)
+            names = file.columns or tuple(record)
+            own = _own(file.name, names, key, inputs, columns)
+            keyed = all(each in names for each in key)
         labels = {name: label for name in columns if (label := _label(record, name, words)) is not None}
         if not labels:
             golden.skipped += 1
             continue
-        name = str(line) if own else _key(record, key, file.name, line)
+        # By its key where it has one: whoever forgets a row forgets it here, too.
+        name = _key(record, key, file.name, line) if keyed else str(line)
         if name in lines:
             raise SpecError(
                 f"the key {name!r} is in line {lines[name]} already",

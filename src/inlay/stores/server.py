@@ -41,6 +41,7 @@ T = TypeVar("T")
 PREFIX = "inlay_"
 _POOL = 4  # idle readers kept open
 _DAY_MS = 86_400_000
+_CLOSE_MS = 2_000  # two clocks that differ by less are the same
 
 
 class ServerStore(SqlStore):
@@ -58,8 +59,13 @@ class ServerStore(SqlStore):
         alive: attempts.Alive = liveness.alive,
     ) -> None:
         super().__init__(clock=clock, alive=alive)
+        self._of_machine = clock is time.time
         self._server = Server(parse(address, Path.cwd()) if isinstance(address, str) else address, now_ms=self._now)
         self._db = self._server
+
+    def _now(self) -> int:
+        """The server's time, as far as this machine's clock is off: leases are judged by every runner alike."""
+        return super()._now() + (self._server.ahead_ms if self._of_machine else 0)
 
     def is_there(self) -> bool:
         """Whether the tables of this store have been made. Changes nothing."""
@@ -87,6 +93,7 @@ class Server:
         self._client = secrets.token_hex(16)
         self._serial = 0
         self._wrote = False
+        self.ahead_ms = 0  # by how much the server's clock is ahead of this machine's
 
     def close(self) -> None:
         """See `Transactions.close`. A reader that is out is closed when it comes back."""
@@ -158,6 +165,8 @@ class Server:
         if self._writer is None:
             self._make_ready()
             self._writer = ServerConnection.to(self._database, self.wording)
+            ahead = self._writer.clock_ms() - int(time.time() * 1000)
+            self.ahead_ms = ahead if abs(ahead) > _CLOSE_MS else 0
             if not self._wrote:
                 old = self._now_ms() - _DAY_MS
                 self._writer.execute("DELETE FROM commits WHERE at < ?", (old,))  # of stores that were killed

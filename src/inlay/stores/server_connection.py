@@ -101,6 +101,13 @@ class ServerConnection:
                 while rows := cursor.fetchmany(_ROWS):
                     yield from rows
 
+    def clock_ms(self) -> int:
+        """What time it is at the server, in milliseconds since the epoch."""
+        now = "unix_timestamp(now(3)) * 1000 AS signed"
+        if self._con.dialect.name != MYSQL:
+            now = "extract(epoch FROM clock_timestamp()) * 1000 AS bigint"
+        return self._con.run(f"SELECT CAST({now})").fetchone()[0]
+
     # --- transactions
 
     def begin(self) -> None:

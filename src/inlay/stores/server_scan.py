@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from inlay.databases.address import MYSQL
 from inlay.errors import StoreDamaged
-from inlay.stores.transactions import Transactions
+from inlay.stores.transactions import Con, Transactions
 from inlay.types import CellState
 
 if TYPE_CHECKING:
@@ -40,24 +40,34 @@ def scan(
     query = _query(kind, columns)
     after, last, size = ">=", "", chunk
     while True:
-        statement, values = query.format(after=after), (pass_id, last, size)
-        row = db.look(lambda con, ask=statement, given=values: con.execute(ask, given).fetchone())
-        count, end, text = row[0], row[1], row[2]
-        if not count:
-            return
-        lines = _whole(text, count)
-        if lines is None:
-            if size == 1:
-                raise StoreDamaged(
-                    f"the cell of row {end!r} does not fit the server's largest packet",
-                    remedy="raise max_allowed_packet on the server",
-                )
-            size = max(1, size // 8)
-            continue
-        yield _batch(lines, columns, end)
-        if count < size:
+        bounds = (pass_id, last)
+        row, end = db.look(lambda con, after=after, bounds=bounds, size=size: _part(con, query, after, bounds, size))
+        count, text = row
+        if count:
+            lines = _whole(text, count)
+            if lines is None:
+                if size == 1:
+                    raise StoreDamaged(
+                        f"a cell behind row {last!r} does not fit the server's largest packet",
+                        remedy="raise max_allowed_packet on the server",
+                    )
+                size = max(1, size // 8)
+                continue
+            yield _batch(lines, columns, last)
+        if end is None:
             return
         after, last = ">", end
+
+
+def _part(con: Con, query: str, after: str, bounds: tuple[Any, ...], size: int) -> tuple[tuple[int, Any], str | None]:
+    """(count, text) of the next cells, and the key of the last one; None where no more may follow."""
+    # A bound instead of LIMIT: MySQL would copy the rows of an inner query, to its disk, before it joins them.
+    found = con.execute(
+        f"SELECT key FROM cells WHERE pass_id = ? AND key {after} ? ORDER BY key LIMIT 1 OFFSET ?", (*bounds, size - 1)
+    ).fetchone()
+    end = None if found is None else found[0]
+    until, values = ("", bounds) if end is None else (" AND key <= ?", (*bounds, end))
+    return con.execute(query.format(after=after, until=until), values).fetchone(), end
 
 
 def _query(kind: str, columns: Sequence[str]) -> str:
@@ -69,11 +79,7 @@ def _query(kind: str, columns: Sequence[str]) -> str:
     else:
         line = " || ',' || ".join(f"({part})" for part in parts) + (" || ''" if len(parts) == 1 else "")
         text = f"string_agg({line}, E'\\n')"
-    names = ", ".join(dict.fromkeys(("key", *columns)))
-    return (
-        f"SELECT count(*), max(key), {text} FROM (SELECT {names} FROM cells "
-        "WHERE pass_id = ? AND key {after} ? ORDER BY key LIMIT ?) part"
-    )
+    return f"SELECT count(*), {text} FROM cells WHERE pass_id = ? AND key {{after}} ?{{until}}"
 
 
 def _sort(name: str) -> str:
@@ -92,7 +98,7 @@ def _whole(text: Any, count: int) -> bytes | None:
     return data if data.count(b"\n") == count - 1 else None
 
 
-def _batch(lines: bytes, columns: Sequence[str], end: str) -> pa.RecordBatch:
+def _batch(lines: bytes, columns: Sequence[str], last: str) -> pa.RecordBatch:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -110,7 +116,7 @@ def _batch(lines: bytes, columns: Sequence[str], end: str) -> pa.RecordBatch:
         return pa.record_batch(arrays, names=list(columns))
     except (ValueError, TypeError) as error:  # ArrowInvalid is a ValueError
         raise StoreDamaged(
-            f"cells up to row {end!r} cannot be read: {error}", remedy="run `inlay store verify` to list all damage"
+            f"cells behind row {last!r} cannot be read: {error}", remedy="run `inlay store verify` to list all damage"
         ) from None
 
 

@@ -78,7 +78,12 @@ class _Server:
         self._prepare()
         self._log = (self.folder / "server.log").open("ab")
         self._process = subprocess.Popen(  # noqa: S603 (a program of Debian's, our own words)
-            self._command(), stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL, start_new_session=True
+            self._command(),
+            stdout=self._log,
+            stderr=self._log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env=self._environment(),
         )
         deadline = time.monotonic() + STARTS_S
         while not self._answers():
@@ -130,6 +135,9 @@ class _Server:
     def _as_user(self) -> list[str]:
         return []
 
+    def _environment(self) -> dict[str, str]:
+        return dict(os.environ)
+
 
 class MariaDB(_Server):
     """MariaDB in a folder. The user root has no password."""
@@ -157,7 +165,14 @@ class MariaDB(_Server):
     def _data(self) -> Path:
         return self.folder / "data"
 
+    def _environment(self) -> dict[str, str]:
+        # A MariaDB that starts deletes the temporary tables that it finds: in /tmp they would be another one's.
+        own = self.folder / "tmp"
+        own.mkdir(exist_ok=True)
+        return {**os.environ, "TMPDIR": str(own)}
+
     def _prepare(self) -> None:
+        (self.folder / "tmp").mkdir(exist_ok=True)
         if self._data().exists():
             return
         program = find_program("mariadb-install-db")
@@ -175,6 +190,7 @@ class MariaDB(_Server):
             ],
             check=True,
             capture_output=True,
+            env=self._environment(),
         )
 
     def _command(self) -> list[str]:
@@ -191,6 +207,7 @@ class MariaDB(_Server):
             if len(str(self.folder)) < 90
             else f"--socket=/tmp/inlay-{self.port}.sock",
             f"--pid-file={self.folder / 'server.pid'}",
+            f"--tmpdir={self.folder / 'tmp'}",  # servers that share /tmp remove each other's tables
             "--skip-name-resolve",
             "--character-set-server=utf8mb4",
             "--collation-server=utf8mb4_general_ci",

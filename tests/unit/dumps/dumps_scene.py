@@ -15,7 +15,8 @@ from inlay.testing.servers import MariaDB
 HEAD = "-- MySQL dump 10.13  Distrib 8.0.36, for Linux (x86_64)\n/*!50503 SET NAMES utf8mb4 */;\n"
 FOOT = "\n-- Dump completed on 2026-02-11  3:00:01\n"
 TENANTS = (
-    "DROP TABLE IF EXISTS `tenants`;\nCREATE TABLE `tenants` (\n  `id` int NOT NULL,\n  `name` varchar(50) DEFAULT NULL,"
+    "DROP TABLE IF EXISTS `tenants`;\nCREATE TABLE `tenants` (\n  `id` int NOT NULL,\n"
+    "  `name` varchar(50) DEFAULT NULL,"
     "\n  PRIMARY KEY (`id`)\n) ENGINE=InnoDB;\nINSERT INTO `tenants` VALUES (1,'山田 太郎'),(2,'O\\'Brien'),(3,NULL);\n"
 )
 

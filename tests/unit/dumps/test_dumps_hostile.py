@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from dumps_scene import TENANTS, into, rows
 
 from inlay.errors import SourceError
@@ -100,9 +99,11 @@ PASSED = (
     "CREATE TABLE chk (a int CHECK (sleep(30)), CONSTRAINT k CHECK (benchmark(9e9, md5(1))));",
     "CREATE TABLE ref (a int, FOREIGN KEY (a) REFERENCES victim.precious (a) ON DELETE CASCADE);",
     "CREATE TABLE esc (a int COMMENT 'x\\' , b int) ENGINE=FEDERATED; DROP DATABASE victim; -- ');",
-    "CREATE TABLE `x``; DROP DATABASE victim; -- y` (`c``; DROP DATABASE victim` varchar(90) DEFAULT '1\\'; DROP DATABASE victim');",
+    "CREATE TABLE `x``; DROP DATABASE victim; -- y` (`c``; DROP DATABASE victim` varchar(90) "
+    "DEFAULT '1\\'; DROP DATABASE victim');",
     "INSERT INTO tenants VALUES (9,'a\\'); DROP DATABASE victim; -- '),(10,'''); DROP DATABASE victim; -- ');",
-    "INSERT INTO tenants VALUES (11,_binary '\\\\');\nINSERT INTO tenants VALUES (12,'\\\\'', DROP DATABASE victim;--');",
+    "INSERT INTO tenants VALUES (11,_binary '\\\\');\n"
+    "INSERT INTO tenants VALUES (12,'\\\\'', DROP DATABASE victim;--');",
     "-- \\! touch {canary}\n# system touch {canary}\n/* \\! touch {canary}\n*/",
 )
 _VOLATILE = (
@@ -122,7 +123,8 @@ _VOLATILE = (
 def world(mariadb: MariaDB) -> Iterator[Callable[[], object]]:
     """A schema to load into, another one that is nobody's business, and how everything outside stands."""
     mariadb.sql(
-        "CREATE DATABASE victim", "CREATE TABLE victim.precious (a int PRIMARY KEY)", "INSERT INTO victim.precious VALUES (1)",
+        "CREATE DATABASE victim", "CREATE TABLE victim.precious (a int PRIMARY KEY)",
+        "INSERT INTO victim.precious VALUES (1)",
         "CREATE DATABASE staging", "CREATE TABLE staging.tenants (id int)", "INSERT INTO staging.tenants VALUES (7)",
         "CREATE TABLE staging.mine (id int)", "INSERT INTO staging.mine VALUES (8)",
     )  # fmt: skip

@@ -41,7 +41,7 @@ def test_a_day_may_stand_in_folders_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["%H", "%Y%q", "today", "%"])
 def test_a_day_is_written_with_known_letters(tmp_path: Path, form: str) -> None:
-    with pytest.raises(SpecError, match="the day in load.dump"):
+    with pytest.raises(SpecError, match=r"the day in load\.dump"):
         places.latest(f"d_{{date:{form}}}.sql", tmp_path)
 
 
@@ -79,13 +79,22 @@ def test_a_declaration_says_what_where_to_and_what_stays(tmp_path: Path) -> None
     assert report.to_json()["rows"] == 3
 
 
+def test_the_tables_of_a_store_stay_whatever_they_begin_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORE_URL", "mysql://u:p@h/staging?prefix=Kept_")
+    more = "".join(f"CREATE TABLE {name} (a int);\n" for name in ("kept_answers", "inlay_answers", "keptalso"))
+    (tmp_path / "d.sql").write_text(HEAD + TENANTS + more + FOOT, encoding="utf-8")
+    text = DECLARATION.replace("DUMP", "d.sql") + "store: ${STORE_URL}\n"
+    report = project.load_dump(load_text(text, folder=tmp_path))
+    assert dict(report.skipped) == dict.fromkeys(("kept_answers", "inlay_answers"), "protected")
+
+
 def test_mistakes_around_a_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d.sql").write_text(TENANTS, encoding="utf-8")
     for keys, says in (
         ({"dump": "d.sql"}, "say which database"),
         ({"dump": "d.sql", "into": "${NO_SUCH_VARIABLE}"}, "NO_SUCH_VARIABLE"),
-        ({"dump": "d.sql", "into": "sqlite:///x.db", "date": "latest"}, "no day to choose"),
+        ({"dump": "d.sql", "into": "sqlite:///x.db", "date": "2026-02-11"}, "no day to choose"),
         ({"dump": "d_{date}.sql", "into": "sqlite:///x.db", "date": "soon"}, "is not a day"),
         ({"dump": "e.sql", "into": "sqlite:///x.db"}, "cannot be read"),
         ({"dump": ".", "into": "sqlite:///x.db"}, "is a folder"),
@@ -94,7 +103,7 @@ def test_mistakes_around_a_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ({"dump": "d.sql", "into": "mysql://h"}, "names no schema"),
     ):
         with pytest.raises((SpecError, SourceError), match=says):
-            project.load_dump(**keys)
+            project.load_dump(**keys)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(SpecError, match="names no dump"):
         project.load_dump(load_text(DECLARATION.replace("load:", "#")))
 
@@ -126,6 +135,7 @@ def test_dumps_in_s3(s3: str, monkeypatch: pytest.MonkeyPatch, write: Callable[.
     for day in ("20260209", "20260210"):
         body = write(TENANTS.replace("O\\'Brien", day), "x.sql.gz").read_bytes()
         client.put_object(Bucket="dumps", Key=f"shop/shop_{day}.sql.gz", Body=body)
+    client.close()
     url = f"sqlite:///{tmp_path}/s.db"
     pattern = f"s3://dumps/shop/{SHOP}"
     report = project.load_dump(dump=pattern, date="latest", into=url)
@@ -149,6 +159,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(
     client = boto3.client("s3", region_name="us-east-1")
     client.create_bucket(Bucket="broken")
     client.put_object(Bucket="broken", Key="d.sql", Body=write(TENANTS).read_bytes())
+    client.close()
     monkeypatch.setattr(places, "CHUNK", 100)
     with places.opened("s3://broken/d.sql", tmp_path) as dump:
         stream = dump._stream

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inlay.dumps import reading
-from inlay.dumps.lexing import bytes_of
+from inlay.dumps.judging import Judge
+from inlay.dumps.lexing import _one_by_one, bytes_of, unescaped
 from inlay.dumps.reading import Reader, Rows, Statement
-from inlay.dumps.values import columns_of
+from inlay.dumps.values import Texts, columns_of
 from inlay.errors import SourceError
 
 
@@ -59,7 +62,7 @@ def test_a_delimiter_that_begins_a_string_or_comment_is_refused() -> None:
 
 @given(st.integers(1, 40), st.integers(0, 10_000))
 def test_pieces_may_end_anywhere(size: int, seed: int) -> None:
-    drawn = random.Random(seed)  # noqa: S311 (a test)
+    drawn = random.Random(seed)
     bits = [
         "'it''s'",
         "'\\\\'",
@@ -100,8 +103,20 @@ def test_a_row_of_many_megabytes_is_read_whole() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    ["(1, sleep(9))", "(1) ON DUPLICATE KEY UPDATE a = 1", "(1, (SELECT 1))", "(1), SELECT 2", "(a)", "(1 + 1)", "()"]
-    + ["(@@version)", "(1)(2)", "(/*!50000 sleep(1) */)", "(load_file('/etc/passwd'))", "(DEFAULT)"],
+    [
+        "(1, sleep(9))",
+        "(1) ON DUPLICATE KEY UPDATE a = 1",
+        "(1, (SELECT 1))",
+        "(1), SELECT 2",
+        "(a)",
+        "(1 + 1)",
+        "()",
+        "(@@version)",
+        "(1)(2)",
+        "(/*!50000 sleep(1) */)",
+        "(load_file('/etc/passwd'))",
+        "(DEFAULT)",
+    ],
 )
 def test_rows_hold_literals_and_nothing_else(values: str) -> None:
     with pytest.raises(SourceError, match=r"line 2: the rows of t hold something else"):
@@ -123,13 +138,11 @@ def test_executable_comments_within_each_other_are_refused(text: str) -> None:
     ("text", "inside"),
     [
         ("INSERT INTO t VALUES (1),(2,'a", "a row of t"),
+        ("INSERT INTO t VALUES (1),", "a row of t"),
+        ("INSERT INTO t VALUES (1)", "a statement"),
         ("CREATE TABLE t (a int", "a statement"),
         ("/*!4 USE", "a comment"),
-    ]
-    + [
         ("SET @a = 'x", "a string"),
-        ("INSERT INTO t VALUES (1)", "a statement"),
-        ("INSERT INTO t VALUES (1),", "a row of t"),
     ],
 )
 def test_a_dump_that_is_cut_off_says_where(text: str, inside: str) -> None:
@@ -152,7 +165,98 @@ def test_any_bytes_end_in_a_refusal_or_an_end(data: bytes) -> None:
 
 def test_literals_say_what_they_say() -> None:
     said = {
-        b"'a\\n\\0\\Z\\'\\\\b''c'": b"a\n\0\x1a'\\b'c", b'"a""b"': b'a"b', b"_binary '\\0\xff'": b"\0\xff", b"0x4A4b": b"JK",
+        b"'a\\n\\0\\Z\\'\\\\b''c'": b"a\n\0\x1a'\\b'c", b'"a""b"': b'a"b',
+        b"_binary '\\0\xff'": b"\0\xff", b"0x4A4b": b"JK",
         b"x'4a'": b"J", b"b'100000001'": b"\x01\x01", b"'50\\%'": b"50\\%", b"-1.5": b"-1.5", b"_utf8mb4'a'": b"a",
     }  # fmt: skip
     assert {literal: bytes_of(literal) for literal in said} == said
+
+
+@given(st.text(alphabet="ab\\'\"n0Z%_é日", max_size=12))
+def test_both_ways_of_undoing_escapes_agree(text: str) -> None:
+    body = text.encode()
+    if re.fullmatch(rb"(?:[^'\\]|\\.|'')*", body) is not None:
+        assert unescaped(body) == _one_by_one(body, b"'")
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["'a'", "NULL", "'it''s'", "'\\0x'", "1", "-2.5e3", "0x4A", "TRUE", "null", "'日\\n'", '"q"', "'NULL'"]
+        )
+    )
+)
+def test_a_column_is_decoded_as_its_values_are(literals: list[str]) -> None:
+    texts = Texts("utf-8")
+    given = [literal.encode() for literal in literals]
+    if given:
+        one_by_one = [texts._text(literal) for literal in given]
+        assert texts.texts(given) == one_by_one
+        assert texts.numbers(given) == one_by_one
+
+
+_WORDS = [
+    "CREATE TABLE",
+    "t",
+    "(",
+    ")",
+    ",",
+    "`a`",
+    "int",
+    "varchar",
+    "(9)",
+    "DEFAULT",
+    "'x'",
+    "b'2'",
+    "x'g'",
+    "1",
+    "-",
+    "NOT NULL",
+    "KEY",
+    "PRIMARY KEY",
+    "(`a`)",
+    "UNIQUE",
+    "REFERENCES",
+    "ON DELETE",
+    "SET",
+    "NAMES",
+    "=",
+    "@",
+    "@@",
+    "GLOBAL",
+    "GENERATED",
+    "ALWAYS AS",
+    "COMMENT",
+    "ENGINE",
+    "InnoDB",
+    "CHARSET",
+    "ÿ",
+    "enum",
+    "('a',",
+    "PARTITION BY",
+    "DROP",
+    "IF EXISTS",
+    "ALTER",
+    "USE",
+    "VIEW",
+    "DEFINER",
+    "CHECK",
+    "CONSTRAINT",
+    "FOREIGN KEY",
+    "AUTO_INCREMENT",
+    "UNION",
+    "()",
+    "CURRENT_TIMESTAMP",
+    ".",
+]
+
+
+@given(st.lists(st.sampled_from(_WORDS), min_size=1, max_size=14), st.booleans())
+def test_any_words_are_judged_or_refused(drawn: list[str], table: bool) -> None:
+    text = ("CREATE TABLE t (`a` int " if table else "") + " ".join(drawn)
+    found, reader = read(text.encode("latin-1") + b";")
+    judge = Judge(reader, frozenset())
+    for part in found:
+        if isinstance(part, Statement):
+            with contextlib.suppress(SourceError):
+                judge.judged(part)

@@ -127,7 +127,7 @@ sources:
         "sources:\n  - name: staging\n",
         "sources:\n  - name: staging\n    tables:\n    # soon\n",
         "sources:\n  - {name: staging, tables: [{name: other}]}\n  - name: b\n",
-        "sources:\n  - name: staging\n    tables:\n      - name: cache\n        columns:\n          - name: id\n            data_tests:",
+        "sources:\n- name: staging\n  tables:\n  - name: cache\n    columns:\n    - name: id\n      data_tests:",
         "sources:\n  - name: staging\n    description: |\n      many\n\n      lines\n\n\n\nmodels: []\n",
         "version: 2",
         "# nothing but a comment\n",
