@@ -146,6 +146,8 @@ def published_line(done: Published) -> str:
         for word, number in (("new", done.new), ("changed", done.changed), ("unchanged", done.unchanged))
     )
     more = f"; {words.counted(done.history, 'line')} of history" if done.history else ""
+    if done.below:
+        more += f"; {words.counted(done.below, 'value')} held back: below accept_above"
     return f"published {words.escaped(done.place)}: {words.counted(done.rows, 'row')} ({parts}){more}"
 
 

@@ -279,7 +279,7 @@ def _with_rows(
 ) -> None:
     """Run a statement over rows that come as one bound value, a JSON document read as rows of the table itself.
 
-    Measured: a quarter of the CPU of psycopg's executemany, and half of the time of many rows of VALUES."""
+    Measured for 15 columns, CPU of this process a row: 8 µs; psycopg's executemany 15, many rows of VALUES 65."""
     import orjson
 
     text = f"{head} json_populate_recordset(NULL::{table}, ?::json) AS new {tail}"

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Published:
     """What was published, and where: a file's path or a table's name. Of a table of a database also how many of its
-    rows are new, changed or unchanged, and how many lines its history table gained; None for files."""
+    rows are new, changed or unchanged, how many lines its history table gained, and how many values were held back
+    because they are below `accept_above`; None for files."""
 
     place: str
     rows: int
@@ -37,6 +38,7 @@ class Published:
     changed: int | None = None
     unchanged: int | None = None
     history: int | None = None
+    below: int | None = None
 
 
 def publish_declared(session: Session, refs: Sequence[PassRef]) -> Published | None:
@@ -49,7 +51,15 @@ def publish_declared(session: Session, refs: Sequence[PassRef]) -> Published | N
         from inlay.project.tables import publish_table
 
         counts = publish_table(session, refs)
-        return Published(output.table, counts.rows, counts.new, counts.changed, counts.unchanged, counts.history)
+        return Published(
+            output.table,
+            counts.rows,
+            counts.new,
+            counts.changed,
+            counts.unchanged,
+            counts.history,
+            counts.below,
+        )
     return None
 
 

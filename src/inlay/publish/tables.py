@@ -341,9 +341,8 @@ def in_keys(con: Connection, key: Sequence[str], size: int) -> str:
 def publish_rows(blocks: Iterable[Block], rows: Rows, writer: Writer, *, apart: bool) -> Counts:
     """Bring all blocks to their table. Raises TargetError.
 
-    With `apart` a server takes the rows of one block from a thread of its own while the next block is made: few large
-    statements, since each wait for an answer gives up the interpreter and has to win it back (measured: with 128 rows
-    a statement half of the speed).
+    With `apart` a server takes the rows of one block from a thread of its own while the next block is made. They go in
+    few large statements, since each wait for an answer gives up the interpreter and has to win it back.
     """
     total = Counts()
     with ThreadPoolExecutor(1, thread_name_prefix="inlay-publish") as sender:

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from inlay.databases.connection import PATIENCE_S, Connection, Database, persist
-from inlay.databases.dialect import quoted_table
 from inlay.databases.errors import DatabaseError, Trouble
 from inlay.errors import TargetError
 from inlay.publish.shape import Shape, TargetColumn
@@ -151,8 +150,3 @@ def target_error(error: DatabaseError, shown: str) -> TargetError:
     """A database's error as one of a published table."""
     remedy = _REMEDIES.get(error.trouble, error.remedy)
     return TargetError(f"cannot write {shown}: {error}", remedy=f"{SAFE}{remedy}")
-
-
-def quoted(con: Connection, table: tuple[str, ...]) -> str:
-    """A table's name as SQL."""
-    return quoted_table(con.dialect, table)
