@@ -342,6 +342,8 @@ def comparison(play: Play) -> None:
     without = sum(targets for _, targets, _, _ in play.nights)
     say(f"  {'':<12}{'':>20}{calls:>10,}{dollars:>12.4f}{without:>12,} calls")
     say()
+    play.run("inlay", "costs", "--without-store")
+    say()
     say(f"  a call costs ${each:.6f} by the ledger (document B reckons with $0.001)")
     first = play.nights[0][1]
     year = first + B_CALLS_A_DAY * 365
