@@ -35,8 +35,8 @@ test: $(VENV)/dev.stamp $(VENV)-dbt/stamp  ## Run every test
 	@$(BIN)/python -m pytest -n $(WORKERS) tests
 
 check: $(VENV)/dev.stamp  ## Lint, types, structure
-	@$(BIN)/ruff check src tests bench
-	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/ruff check src tests bench examples
+	@$(BIN)/ruff format --check src tests bench examples
 	@$(BIN)/lint-imports
 	@$(BIN)/basedpyright
 
@@ -53,8 +53,8 @@ docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/, then the site in
 	@echo "docs/_build/html/index.html"
 
 format: $(VENV)/dev.stamp  ## Let ruff format the code
-	@$(BIN)/ruff check --fix src tests bench
-	@$(BIN)/ruff format src tests bench
+	@$(BIN)/ruff check --fix src tests bench examples
+	@$(BIN)/ruff format src tests bench examples
 
 lock:  ## Compile requirements/*.txt anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/base.txt pyproject.toml requirements/build.in

@@ -226,7 +226,8 @@ def first_night(play: Play) -> None:
     play.expect("day 1: calls by the simulator's books", len(play.model.ledger), 2_001)
     first = [call.user_sha256 for call in play.model.ledger.calls[:200]]
     urgent = {
-        name for (name,) in play.sql(f"SELECT full_name FROM tenants WHERE status IN {tenants.LIVING_HERE}")  # noqa: S608
+        name
+        for (name,) in play.sql(f"SELECT full_name FROM tenants WHERE status IN {tenants.LIVING_HERE}")  # noqa: S608
     }
     play.expect("who lives here was asked first", asked_first(first, urgent), True)
     play.expect("answered", play.one("SELECT count(*) FROM llm_enrichment_cache"), 2_001)
@@ -363,7 +364,8 @@ def comparison(play: Play) -> None:
     billed = play.model.ledger.billed_nusd
     say()
     refused = sum(call.status != 200 for call in play.model.ledger.calls)
-    say(f"  by the simulator's own books: {len(play.model.ledger) - refused:,} answered, {refused} refused; ${billed / 1e9:.4f}")
+    answered = len(play.model.ledger) - refused
+    say(f"  by the simulator's own books: {answered:,} answered, {refused} refused; ${billed / 1e9:.4f}")
     play.expect("billed as booked", round(billed / 1e9, 6), round(dollars, 6))
 
 
