@@ -54,6 +54,7 @@ CONTENTS = (
             "fewer-tokens",
             "models",
             "rules-and-corrections",
+            "stores",
             "python",
         ),
     ),
