@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: help demo test check bench soak docs format lock clean
+.PHONY: help demo example-nightly test check bench soak docs format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/base.stamp: requirements/base.txt pyproject.toml
 	@sh scripts/venv.sh "$(PYTHON)" "$(VENV)" requirements/base.txt
@@ -18,10 +18,19 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
 	@sh scripts/venv.sh "$(PYTHON)" "$(VENV)" requirements/dev.txt
 	@touch $@ $(VENV)/base.stamp
 
+# dbt pins what it shares with us otherwise, and we never import it: it has an environment of its own.
+$(VENV)-dbt/stamp: requirements/dbt.txt
+	@sh scripts/venv.sh "$(PYTHON)" "$(VENV)-dbt" requirements/dbt.txt alone
+	@touch $@
+
 demo: $(VENV)/base.stamp  ## Enrich the sample job postings: three passes, no key, no service
 	@sh examples/job_postings/demo.sh $(BIN)/inlay
 
-test: $(VENV)/dev.stamp  ## Run every test
+example-nightly: $(VENV)/dev.stamp $(VENV)-dbt/stamp  ## Play a month of nights in a private MariaDB: dumps, answers, dbt
+	@sh scripts/debian.sh mariadbd:mariadb-server
+	@$(BIN)/python examples/nightly/story.py
+
+test: $(VENV)/dev.stamp $(VENV)-dbt/stamp  ## Run every test
 	@sh scripts/debian.sh chromium mariadbd:mariadb-server initdb:postgresql
 	@$(BIN)/python -m pytest -n $(WORKERS) tests
 
@@ -50,6 +59,7 @@ format: $(VENV)/dev.stamp  ## Let ruff format the code
 lock:  ## Compile requirements/*.txt anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/base.txt pyproject.toml requirements/build.in
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements/base.txt -o requirements/dev.txt pyproject.toml requirements/build.in --group dev
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/dbt.txt requirements/dbt.in
 
 clean:  ## Remove what was built here
-	rm -rf $(VENV) build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/job_postings/.inlay examples/job_postings/report.html
+	rm -rf $(VENV) $(VENV)-dbt build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/job_postings/.inlay examples/job_postings/report.html examples/nightly/.play

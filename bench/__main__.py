@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import lanes, planning, runs, sharing, starting, storing
+from bench import databases, lanes, loading, planning, publishing, runs, sharing, starting, storing
 from bench.measure import Line
 
 Section = Callable[[Path, bool], list[Line]]
@@ -25,8 +25,11 @@ SECTIONS: dict[str, Section] = {
     "tokens": runs.tokens,
     "add1": planning.add1,
     "noop10m": planning.noop10m,
+    "plan1m": databases.plan1m,
     "lane": lanes.lane,
     "sharing4": sharing.sharing4,
+    "publish100k": publishing.publish100k,
+    "load": loading.load,
 }
 
 

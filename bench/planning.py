@@ -109,20 +109,24 @@ def _generate(path: Path, first: int, last: int) -> None:
 
 
 def _fill_store(folder: Path) -> None:
-    """Cells as if every row had been answered; the plan that follows says whether it agrees."""
+    from inlay.fingerprint_sql import canonical_sql, hash_sql
+
+    fill_store(folder, f"'{folder}/rows/*.parquet'", hash_sql(canonical_sql("text", "VARCHAR")))
+
+
+def fill_store(folder: Path, rows: str, digest: str) -> None:
+    """Cells as if every row had been answered; the plan that follows says whether it agrees. `rows` is what to select
+    FROM, `digest` the hash of a row's input."""
     import duckdb
 
-    from inlay.fingerprint_sql import canonical_sql, hash_sql
     from inlay.project.session import Session
 
     with Session(folder / "inlay.yaml") as session:
         [ref] = session.register()
         _, path = session.store_place
     con = duckdb.connect()
-    digest = hash_sql(canonical_sql("text", "VARCHAR"))
     con.execute(
-        f"COPY (SELECT CAST(id AS VARCHAR) AS key, {digest} AS source_hash "
-        f"FROM '{folder}/rows/*.parquet' ORDER BY key) "
+        f"COPY (SELECT CAST(id AS VARCHAR) AS key, {digest} AS source_hash FROM {rows} ORDER BY key) "
         f"TO '{folder}/cells.parquet' (FORMAT parquet)"
     )
     con.execute(f"SELECT key, source_hash FROM '{folder}/cells.parquet'")

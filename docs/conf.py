@@ -49,12 +49,22 @@ CONTENTS = (
             "declaration",
             "fields",
             "running",
+            "loading-dumps",
+            "publishing",
+            "scheduling",
+            "privacy",
+            "databases/aws",
             "cost",
             "batch",
+            "dbt",
             "fewer-tokens",
             "models",
             "rules-and-corrections",
+<<<<<<< HEAD
             "stores",
+=======
+            "accuracy",
+>>>>>>> main
             "python",
         ),
     ),
@@ -69,6 +79,7 @@ CONTENTS = (
             "providers/compatible",
         ),
     ),
+    ("Databases", ("databases/index", "databases/mysql", "databases/postgresql", "databases/sqlite")),
     (
         "Recipes",
         (

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make a virtual environment and install the pinned packages and Inlay itself (editable) into it.
-# usage: venv.sh PYTHON FOLDER REQUIREMENTS
+# usage: venv.sh PYTHON FOLDER REQUIREMENTS [alone]    (alone: without Inlay)
 set -eu
 python=$1 folder=$2 requirements=$3
 
@@ -27,4 +27,4 @@ if [ ! -x "$folder/bin/python" ] || ! "$folder/bin/python" -m pip --version >/de
 fi
 echo "Installing packages from $requirements …"
 "$folder/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$requirements"
-"$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+[ "${4:-}" = alone ] || "$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .

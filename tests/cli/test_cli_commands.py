@@ -45,7 +45,10 @@ REPORT_KEYS = {
     "passes",
     "plan",
     "published",
+    "published_changed",
+    "published_new",
     "published_rows",
+    "published_unchanged",
     "retries",
     "rows",
     "rows_done",
@@ -233,7 +236,6 @@ def test_export_to_files_and_to_standard_output(project: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "-o FILE"),
         (("--format", "parquet"), "-o FILE.parquet"),
         (("-o", "-"), "--format csv"),
         (("-o", "out.xlsx"), ".parquet"),

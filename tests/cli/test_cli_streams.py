@@ -38,16 +38,20 @@ FIGURES = {
     "correct": ["correct", "r1", "stars=2"],
     "corrections": ["corrections"],
     "report": ["report"],
+    "eval": ["eval", "--shadow", "2", "--field", "sentiment=id"],
     "doctor": ["doctor"],
     "costs": ["costs"],
     "prices": ["prices"],
     "batch list": ["batch", "list"],
     "retry": ["retry"],
     "export": ["export", "-o", "copy.csv"],
+    "dbt": ["dbt", "warehouse/inlay.yaml", "--project", "warehouse", "--source-table", "staging.reviews"],
     "store stats": ["store", "stats"],
     "store verify": ["store", "verify"],
     "store prune": ["store", "prune", "--yes"],
     "store clear": ["store", "clear", "--key", "r1", "--yes"],
+    "store warm": ["store", "warm", "reviews.csv", "--field", "stars=id", "--dry-run"],
+    "forget": ["forget", "r1", "--yes"],
 }
 SHOWN = {
     "plan",
@@ -62,6 +66,15 @@ SHOWN = {
     "batch list",
 }  # there is nothing left of these without words
 NO_FIGURES = {"init", "schema", "completion"}
+
+
+@pytest.fixture(autouse=True)
+def warehouse(project: Project) -> None:
+    """A dbt project, and a declaration that publishes a table."""
+    folder = project.folder / "warehouse"
+    folder.mkdir()
+    (folder / "dbt_project.yml").write_text("name: warehouse\n")
+    project.declare("warehouse/inlay.yaml", output={"table": "staging.answers", "connection": "sqlite:///answers.db"})
 
 
 def test_every_command_is_in_one_of_these_tables_and_has_its_options() -> None:

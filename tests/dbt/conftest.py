@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,49 @@ from inlay.databases.connection import Database
 from inlay.project import write_dbt
 from inlay.project.dbt import DbtChanges
 
+sys.path.insert(0, str(Path(__file__).parent))  # the rows of the silver rule are beside
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-dbt" / "bin" / "python"
 DRIVER = Path(__file__).with_name("driver.py")
 
 
+class Dbt:
+    """A process of dbt's own environment that runs commands, one after the other."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [PYTHON, "-W", "ignore", DRIVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "DO_NOT_TRACK": "1", "PYTHONPATH": "", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
+        )
+
+    def run(self, folder: Path, command: Sequence[str]) -> tuple[dict[str, Any], str]:
+        """One command in a project; its result, and what it said."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([str(folder), command]) + "\n")
+        self._process.stdin.flush()
+        said: list[str] = []
+        for line in self._process.stdout:
+            if line.startswith("RESULT "):
+                return json.loads(line[7:]), "".join(said)
+            said.append(line)
+        raise AssertionError("dbt ended: " + "".join(said))
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate(timeout=60)
+
+
 class DbtProject:
     """A dbt project on an empty database, with a schema for what is loaded and another for what dbt makes."""
 
-    def __init__(self, folder: Path, kind: str, url: str) -> None:
+    def __init__(self, folder: Path, kind: str, url: str, dbt: Dbt) -> None:
         self.folder = folder
+        self._dbt = dbt
         self.kind = kind
         self.address: Address = parse(url, folder)
         self.database = Database(self.address)
@@ -40,7 +73,9 @@ class DbtProject:
             "name: warehouse\nversion: '1.0'\nprofile: warehouse\nmodels: {warehouse: {+materialized: table}}\n"
             "flags: {send_anonymous_usage_stats: false}\n"
         )
-        (folder / "profiles.yml").write_text(json.dumps({"warehouse": {"target": "t", "outputs": {"t": self._output()}}}))
+        (folder / "profiles.yml").write_text(
+            json.dumps({"warehouse": {"target": "t", "outputs": {"t": self._output()}}})
+        )
 
     @property
     def schema(self) -> str:
@@ -64,21 +99,10 @@ class DbtProject:
         """`inlay dbt`."""
         return write_dbt(declaration, self.folder, **named)
 
-    def dbt(self, *commands: Sequence[str], fails: bool = False) -> list[dict[str, Any]]:
-        """dbt commands in one process; what came of each."""
-        env = {**os.environ, "DO_NOT_TRACK": "1", "PYTHONPATH": ""}
-        done = subprocess.run(
-            [PYTHON, "-W", "ignore", DRIVER, str(self.folder), json.dumps(commands)],
-            capture_output=True,
-            text=True,
-            env=env,
-            cwd=self.folder,
-            check=False,
-        )
-        found = [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-        assert len(found) == len(commands), done.stdout + done.stderr
-        for result in found:
-            assert result["success"] != fails, done.stdout + done.stderr
+    def dbt(self, *command: str, fails: bool = False) -> dict[str, Any]:
+        """A dbt command: what came of each node."""
+        found, said = self._dbt.run(self.folder, command)
+        assert found["success"] != fails, (found["error"], said, list(found["nodes"].items()))
         return found
 
     def model(self, name: str, columns: str, order: str = "id") -> list[tuple[Any, ...]]:
@@ -134,11 +158,19 @@ def _extensions(folder: Path) -> Path:
     return into
 
 
+@pytest.fixture(scope="session")
+def dbt() -> Iterator[Dbt]:
+    """One dbt for all tests of this process."""
+    process = Dbt()
+    yield process
+    process.close()
+
+
 @pytest.fixture
-def dbt_project(tmp_path: Path, new_database: Callable[[str], str]) -> Callable[[str], DbtProject]:
+def dbt_project(tmp_path: Path, new_database: Callable[[str], str], dbt: Dbt) -> Callable[[str], DbtProject]:
     """A function from a kind of database to a dbt project on an empty one."""
 
     def make(kind: str) -> DbtProject:
-        return DbtProject(tmp_path / "warehouse", kind, new_database(kind))
+        return DbtProject(tmp_path / "warehouse", kind, new_database(kind), dbt)
 
     return make

@@ -15,7 +15,7 @@ from docs_running import Differs, Pages, alike
 # Made from the commands; their examples are checked in test_docs_words.
 GENERATED = ("docs/cli.md",)
 # Reference for somebody who has a project already.
-FOR_A_PROJECT = ("docs/errors.md", "docs/logs.md")
+FOR_A_PROJECT = ("docs/errors.md", "docs/logs.md", "docs/privacy.md")
 RUN = [page for page in pages() if name_of(page) not in GENERATED]
 # Blocks that no test machine can run, each with its reason in the page. Raise this only with a reason as good.
 MOST_NOT_RUN = 7

@@ -28,7 +28,7 @@ from inlay.types import CellState, NullReason, Reason
 
 COMMANDS = dict(commands(cli, "inlay"))
 # Filled in by the loader, or written under another name in YAML.
-WRITTEN = {"upstream": None, "content_key": None, "ttl_s": "ttl"}
+WRITTEN = {"upstream": None, "content_key": None, "ttl_s": "ttl", "known": None, "lead": None}
 
 
 def read(page: str) -> str:

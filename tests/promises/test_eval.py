@@ -189,14 +189,14 @@ def test_a_changed_prompt_is_asked_although_the_real_run_would_call_it_stale(ten
 
 
 def test_golden_rows_by_key(tenants: Scene) -> None:
-    lines = [("p000", "日本"), ("p003", "ドイツ"), ("p004", ""), ("p005", "ﾆｯﾎﾟﾝ"), ("gone", "日本")]
+    lines = [("p000", "日本"), ("p003", "ドイツ"), ("p004", ""), ("p005", "ﾆｯﾎﾟﾝ"), ("gone", "日本"), ("p006", "レソト")]
     golden = tenants.folder / "labels.csv"
     with golden.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("id", "nationality"), *lines])
     (tenants.folder / "same.csv").write_text("日本,ニッポン,Japan\n", encoding="utf-8")
     report = evaluate(tenants, golden=golden, synonyms=tenants.folder / "same.csv")
     (found,) = report.fields
-    assert (report.sample.taken, report.sample.skipped, report.run.summary["calls"]) == (3, 2, 3)
+    assert (report.sample.taken, report.sample.skipped, report.run.summary["calls"]) == (3, 3, 3)
     assert found.accuracy is not None
     assert (found.accuracy.right, found.judged) == (2, 3)
     assert found.unreachable == {}
@@ -270,6 +270,26 @@ def test_only_the_passes_that_are_judged_are_asked(tenants: Scene, tmp_path: Pat
     assert report.run.summary["calls"] == 10
 
 
+def test_whoever_is_forgotten_is_forgotten_here_too(tenants: Scene) -> None:
+    (tenants.folder / "own.csv").write_text("id,full_name,nationality\np000,田中 0,日本\n", encoding="utf-8")
+    evaluate(tenants, shadow=1_000)
+    assert evaluate(tenants, golden=tenants.folder / "own.csv").run.summary["calls"] == 0
+    gone = project.forget(tenants.file, ["p000"])
+    assert (gone.deleted["cells"], gone.deleted["answers"]) == (2, 1)
+    assert "田中 0".encode() not in b"".join(
+        path.read_bytes() for path in (tenants.folder / ".inlay").glob("store.db*")
+    )
+    tenants.is_sound()
+    assert evaluate(tenants, shadow=1_000).run.summary["calls"] == 1, "it is still in the source"
+
+
+def test_nothing_is_done_after_an_evaluation(tenants: Scene) -> None:
+    touch = {"command": ["touch", str(tenants.folder / "triggered")]}
+    tenants.declare(after=[touch], on_change=[touch])
+    evaluate(tenants, shadow=5)
+    assert not (tenants.folder / "triggered").exists()
+
+
 def test_the_report_in_files(tenants: Scene) -> None:
     tenants.rows([{**row, "full_name": f"{row['full_name']} <b>|`x`"} for row in people()])
     report = evaluate(tenants, shadow=30)
@@ -285,3 +305,39 @@ def test_the_report_in_files(tenants: Scene) -> None:
     assert sum(float(row["weight"]) for row in rows) == pytest.approx(90)
     with pytest.raises(SpecError, match="cannot write"):
         report.write(tenants.folder / "r.txt")
+
+
+def test_lists_numbers_and_passes_that_read_earlier_ones(tmp_path: Path) -> None:
+    def answer(request: SimRequest) -> dict[str, Any]:
+        if "wishes" in request.schema["properties"]:
+            return {"wishes": ["spa", "pool"], "nights": 3, "nulls": []}
+        return {"grade": "good" if "spa" in request.user else "bad", "nulls": []}
+
+    with Simulator(answer=answer) as sim:
+        scene = Scene(tmp_path, sim)
+        wishes = {"wishes": "list[string]", "nights": {"type": "integer", "min": 1}}
+        read = scene.one_pass("read", "Read {{ text }}", fields=wishes)
+        judged = scene.one_pass("judge", "Judge {{ passes.read.wishes }}", fields={"grade": "good|bad"}, prefix="j_")
+        scene.declare(passes=[read, judged])
+        rows = [
+            {"id": "1", "text": "a", "other": "", "w": "spa; pool", "n": "3", "grade": "good"},
+            {"id": "2", "text": "b", "other": "", "w": '["SPA"]', "n": "5", "grade": "bad"},
+            {"id": "3", "text": "c", "other": "", "w": "gym", "n": "many", "grade": ""},
+        ]
+        scene.rows(rows)
+        fields = {"wishes": "w", "nights": "n", "judge.grade": "grade"}
+        report = evaluate(scene, shadow=10, fields=fields, tolerance=2)
+        wished, nights, grade = report.fields
+        assert report.run.summary["calls"] == 4, "three readings and one judgement of what they all say"
+        assert wished.accuracy is not None
+        assert (wished.accuracy.right, wished.mean_score) == (1, pytest.approx((1 + 2 / 3 + 0) / 3))
+        spa = next(one for one in wished.classes if one.label.casefold() == "spa")
+        assert (spa.support, spa.predicted, spa.precision, spa.recall) == (2, 3, pytest.approx(2 / 3), 1.0)
+        assert nights.accuracy is not None
+        assert (nights.accuracy.right, nights.judged, nights.unreadable) == (2, 2, 1)
+        assert nights.mean_error == pytest.approx(1.0)
+        assert grade.accuracy is not None
+        assert (grade.accuracy.right, grade.judged, len(grade.models)) == (1, 2, 1)
+        scene.declare(passes=[{**read, "model": "compatible:new"}, {**judged, "model": "compatible:new"}])
+        again = evaluate(scene, shadow=10, fields=fields)
+        assert [len(one.models) for one in again.fields] == [2, 2, 2]

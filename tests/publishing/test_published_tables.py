@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from durable_scene import texts
+
 from inlay import project
 from inlay.project.publishing import republish
 from inlay.project.session import Session
@@ -38,7 +40,7 @@ def test_a_row_a_key_and_an_unchanged_night_writes_nothing(tables):
     assert counts(again) == (0, 0, 12)
     assert tables.rows_of() == first
 
-    changed = [*tables_rows(12)]
+    changed = [*texts(12)]
     changed[3]["text"] = "別の文"
     tables.rows([*changed, {"id": "new", "text": "new one", "other": ""}])
     third = tables.run()
@@ -49,12 +51,6 @@ def test_a_row_a_key_and_an_unchanged_night_writes_nothing(tables):
     assert {key: row for key, row in after.items() if key not in ("k00003", "new")} == {
         key: row for key, row in first.items() if key != "k00003"
     }
-
-
-def tables_rows(number: int) -> list[dict[str, str]]:
-    from durable_scene import texts
-
-    return texts(number)
 
 
 def test_it_is_dropped_and_rebuilt_from_the_store(tables):
@@ -68,9 +64,11 @@ def test_it_is_dropped_and_rebuilt_from_the_store(tables):
     with Session(tables.file) as session:
         done = republish(session)
     assert (done.rows, done.new, done.history) == (12, 12, 36)
-    stamps = ("created_at", "updated_at")
-    without = lambda rows: {key: {n: v for n, v in row.items() if n not in stamps} for key, row in rows.items()}
-    assert without(tables.rows_of()) == without(first)
+    again = tables.rows_of()
+    for rows in (first, again):
+        for row in rows.values():
+            assert row.pop("created_at") <= row.pop("updated_at")
+    assert again == first
     assert tables.ask("SELECT count(*), max(seq) FROM answers_history") == history
 
 
@@ -87,7 +85,7 @@ def test_a_new_field_widens_it(tables):
 def test_what_changed_is_not_served(tables):
     tables.begin()
     tables.run()
-    rows = tables_rows(12)
+    rows = texts(12)
     rows[0]["text"] = "changed"
     tables.rows(rows)
     project.run(tables.file, limit=0)
@@ -97,3 +95,40 @@ def test_what_changed_is_not_served(tables):
     assert row["input_hash"] is None
     assert row["enrichment_state"] == "pending"
     assert tables.rows_of()["k00001"]["enrichment_state"] == "done"
+
+
+def test_from_a_table_into_another_table(tables):
+    """The staging table is reloaded every night; the answers beside it survive, and cost nothing the second day."""
+
+    def load(people):
+        tables.do("DROP TABLE IF EXISTS tenants")
+        tables.do(
+            "CREATE TABLE tenants (id INTEGER NOT NULL PRIMARY KEY, full_name VARCHAR(191), nationality VARCHAR(191))"
+        )
+        with tables.database.connect() as con:
+            con.executemany("INSERT INTO tenants (id, full_name, nationality) VALUES (?, ?, ?)", people)
+
+    people = [
+        (n, f"{name} {n}", "" if n % 2 else "日本") for n, name in enumerate(["田中 太郎", "李 明", "محمد", "👩‍🚀"] * 5)
+    ]
+    load(people)
+    tables.declare(
+        source={"connection": tables.url, "table": "tenants", "key": "id"},
+        select={"missing": "nationality", "placeholders": ["レソト"]},
+        passes=[tables.one_pass(prompt="Where is {{ full_name }} from?", fields={"nationality": GRADE})],
+        output={"table": "llm_cache", "prefix": "llm_", "inputs": True},
+    )
+    report = tables.run()
+    assert report.summary["calls"] == 10
+    assert counts(report) == (10, 0, 0)
+    first = tables.rows_of("llm_cache")
+    assert sorted(first) == [n for n in range(20) if n % 2]
+    assert first[1]["input_full_name"] == "李 明 1"
+    load([*people, (100, "New One", None)])
+    report = tables.run()
+    assert report.summary["calls"] == 1
+    assert counts(report) == (1, 0, 10)
+    load(people[:2])  # rows that the source has lost stay
+    report = tables.run()
+    assert (report.summary["calls"], counts(report)) == (0, (0, 0, 1))
+    assert len(tables.rows_of("llm_cache")) == 11

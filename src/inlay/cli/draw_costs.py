@@ -12,6 +12,7 @@ from inlay.cli.sheet import sheet
 if TYPE_CHECKING:
     from inlay.project.account import CostLine, Costs
     from inlay.project.pricing import ModelPrice, PriceLine
+    from inlay.project.rates import Comparison
     from inlay.spec.model import Enrichment
 
 _NAME = 60
@@ -46,6 +47,34 @@ def draw(out: screen.Page, costs: Costs, enrichment: Enrichment) -> None:
         rows = [[words.escaped(one.model), _price(one.live_usd), _price(one.batch_usd)] for one in costs.models]
         out.table(sheet(["model", "live", "in batch"], rows, text=["model"]))
         out.line("the same tokens at list prices, without the other model's cache")
+
+
+def draw_comparison(out: screen.Page, found: Comparison) -> None:
+    """With the store and without it, so far and as it goes on."""
+    if not found.runs:
+        out.line("no run has noted its targets yet")
+        return
+    ours, theirs = found.paid, found.without
+    rows = [
+        [what, f"{calls:,.0f}", words.dollars(cost or 0.0), f"{other:,.0f}", words.dollars(price or 0.0)]
+        for what, calls, cost, other, price in (
+            ("so far", ours.calls, ours.cost_usd, theirs.calls, theirs.cost_usd),
+            ("a month", ours.month_calls, ours.month_usd, theirs.month_calls, theirs.month_usd),
+            ("a year", ours.year_calls, ours.year_usd, theirs.year_calls, theirs.year_usd),
+        )
+        if calls is not None and other is not None
+    ]
+    columns = ["with the store", "calls", "US dollars", "without: calls", "without: US dollars"]
+    out.table(sheet(columns, rows, text=columns[:1]))
+    runs = words.counted(found.runs, "run")
+    share = "" if found.saved_percent is None else f", {found.saved_percent:.1f}% of it"
+    out.line(f"{runs} so far; not paid, since answers were kept: {words.dollars(found.saved_usd)}{share}")
+    if found.paid.month_calls is None:
+        out.line("a month and a year are reckoned from the second run on")
+    else:
+        out.line(f"a month is 30 days and a year 365, of a run every {words.duration(found.every_days * 86_400)}")
+    if found.unknown:
+        out.line(f"not reckoned: {words.counted(found.unknown, 'older run')} whose targets were not noted")
 
 
 def _figures(line: CostLine, said: Sequence[int]) -> list[str]:

@@ -10,6 +10,7 @@ from inlay.cli.options import command_line, shown_key
 from inlay.cli.sheet import Sheet, sheet
 
 if TYPE_CHECKING:
+    from inlay.project.rates import Day, HitRate
     from inlay.project.report import PassStatus, Status
     from inlay.spec.model import Enrichment
 
@@ -28,9 +29,18 @@ def draw(out: screen.Page, status: Status, enrichment: Enrichment, file: str) ->
         out.line(f"no run has reached a row yet; next: {command_line('plan', file)}")
     else:
         _section(out, "Cells that runs have reached", _cells_table(status.passes))
+        for part in status.passes:
+            if part.below is not None:
+                least = enrichment.get_pass(part.name).accept_above
+                values = words.counted(part.below, "value")
+                out.line(f"{part.name}: {values} kept, but below accept_above {least:g} and not published")
         _failures(out, status, enrichment, file)
         if any(line["attempts"] for line in status.ledger):
             _section(out, "Cost", _cost_table(status))
+    if status.targets is not None:
+        _section(out, "Present targets", _targets_table(status.targets))
+    if len(status.days) > 1:
+        _section(out, "Answers a day", _days_table(status.days))
     if status.batches:
         _section(out, "Open batches", draw_batches.table(status.batches))
         out.line(f"next: {command_line('run', file)} collects what has ended")
@@ -69,6 +79,26 @@ def _cells_table(passes: tuple[PassStatus, ...]) -> Sheet:
             ]
         )
     return sheet([*columns, "of done: stale"], rows, text=["pass", "model"])
+
+
+def _targets_table(targets: tuple[HitRate, ...]) -> Sheet:
+    """hit rate = targets that are answered for what they say now, among all that `select` takes."""
+    rows = [
+        [
+            one.name,
+            words.count(one.targets),
+            words.count(one.hits),
+            words.count(one.targets - one.hits),
+            "–" if one.percent is None else f"{one.percent:.2f}%",
+        ]
+        for one in targets
+    ]
+    return sheet(["pass", "targets", "need no call", "to ask", "hit rate"], rows, text=["pass"])
+
+
+def _days_table(days: tuple[Day, ...]) -> Sheet:
+    rows = [[one.day, words.count(one.answers), f"{one.calls:,.0f}", words.dollars(one.cost_usd)] for one in days]
+    return sheet(["day", "answers", "calls", "US dollars"], rows, text=["day"])
 
 
 def _title(state: str) -> str:

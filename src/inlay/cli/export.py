@@ -1,4 +1,4 @@
-"""`inlay export`: the wide table, to a file or to standard output."""
+"""`inlay export`: the wide table, to a file or to standard output, or once more to where the declaration says."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ from inlay.cli import options
 @options.as_json
 @options.quiet
 def export(declaration: str, output: str | None, form: str | None, as_json: bool, quiet: bool) -> None:
-    """Write the table with its answers to a file or a pipe.
+    """Write the table with its answers to a file or a pipe, or publish it again.
 
     Each answer stands beside its confidence, its evidence, and the reason where there is none. No model is asked. A
     file appears whole or not at all. Parquet is written to files only.
 
+    Without -o and --format it is published where the declaration says, as a run would: a table of a database that was
+    dropped, emptied or reloaded is built again from the store.
+
     \b
     Examples:
+      inlay export
       inlay export -o answers.parquet
       inlay export reviews.yaml --format csv | head
       inlay export --format jsonl | jq -c '{id, sentiment}'
@@ -33,9 +37,12 @@ def export(declaration: str, output: str | None, form: str | None, as_json: bool
     from inlay import project
     from inlay.cli import screen, words
 
+    if output is None and form is None:
+        _again(declaration, as_json, quiet)
+        return
     to_stdout = output in (None, "-")
     if to_stdout and form is None:
-        raise click.UsageError("say where: -o FILE, or --format csv (or jsonl) for standard output")
+        raise click.UsageError("say how: --format csv (or jsonl) for standard output, or -o FILE")
     if to_stdout and form == "parquet":
         raise click.UsageError("Parquet is written to a file: -o FILE.parquet")
     if to_stdout and as_json:
@@ -45,3 +52,21 @@ def export(declaration: str, output: str | None, form: str | None, as_json: bool
         screen.print_json({"written": output, "rows": rows})
     elif not to_stdout and not quiet:
         click.echo(f"wrote {words.escaped(output or '')}: {words.counted(rows, 'row')}", err=True)
+
+
+def _again(declaration: str, as_json: bool, quiet: bool) -> None:
+    """Publish where the declaration says."""
+    from dataclasses import asdict
+
+    from inlay import project
+    from inlay.cli import draw_report, screen, words
+
+    done = project.republish(declaration)
+    if as_json:
+        screen.print_json(asdict(done))
+    elif quiet:
+        return
+    elif done.new is not None:
+        click.echo(draw_report.published_line(done), err=True)
+    else:
+        click.echo(f"wrote {words.escaped(done.place)}: {words.counted(done.rows, 'row')}", err=True)

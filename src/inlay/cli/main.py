@@ -63,6 +63,7 @@ class Commands(click.Group):
         "enrich",
         "init",
         "doctor",
+        "load",
         "plan",
         "run",
         "show",
@@ -79,6 +80,7 @@ class Commands(click.Group):
         "dbt",
         "eval",
         "store",
+        "forget",
         "schema",
         "completion",
     )

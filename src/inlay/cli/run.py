@@ -50,6 +50,9 @@ Ended = TypeVar("Ended")
 )
 @click.option("--no-wait", is_flag=True, help="Return once the batches are ordered; any later run collects them.")
 @click.option("--yes", is_flag=True, help="Do not ask, even when it may cost more than 1 US dollar without a budget.")
+@click.option(
+    "--load", "load_first", is_flag=True, help="First load the dump that the declaration names, as inlay load."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan; send nothing, write nothing.")
 @click.option("--no-publish", is_flag=True, help="Keep the answers in the store; leave the output file alone.")
 @options.as_json
@@ -68,6 +71,7 @@ def run(
     wait_days: float,
     no_wait: bool,
     yes: bool,
+    load_first: bool,
     dry_run: bool,
     no_publish: bool,
     as_json: bool,
@@ -87,6 +91,7 @@ def run(
       inlay run reviews.yaml --budget 2.50
       inlay run --refresh stale --yes
       inlay run --mode batch --no-wait
+      inlay run --load --yes
       inlay run --json --quiet | jq .cost_usd
       inlay run --yes --log-format json 2>> inlay.log
       inlay run --yes --if-running wait --wait-for 30m
@@ -96,6 +101,10 @@ def run(
     switched = Switches.of(os.environ)
     if switched.skip:
         ctx.exit(skip(declaration, as_json=as_json, quiet=quiet))
+    if load_first and dry_run:
+        raise click.UsageError("--dry-run changes nothing, so it cannot --load first; see inlay load --dry-run")
+    if load_first and not switched.dry_run:
+        _load_first(declaration, quiet=quiet, log_format=log_format)
     if dry_run or switched.dry_run:
         dry(declaration, declaration, limit, refresh, mode, as_json=as_json)
         return
@@ -116,6 +125,21 @@ def run(
         wait_days * 86_400,
     )
     ctx.exit(carry_out(order, options.load(declaration)))
+
+
+def _load_first(declaration: str, *, quiet: bool, log_format: str) -> None:
+    """Load the declaration's dump; one line about it on standard error."""
+    from inlay import project
+    from inlay.cli import words
+    from inlay.cli.load import Watching, summary
+
+    watching = Watching(quiet=quiet or log_format == "json")
+    try:
+        report = project.load_dump(declaration, watch=watching.see)
+    finally:
+        watching.close()
+    if not quiet and log_format != "json":
+        click.echo(words.escaped(summary(report)), err=True)
 
 
 @dataclass(frozen=True, slots=True)

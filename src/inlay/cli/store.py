@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inlay.cli import options
+from inlay.cli.warm import warm
 
 if TYPE_CHECKING:
     from inlay.spec.model import Enrichment
@@ -23,6 +24,7 @@ def store() -> None:
       inlay store stats
       inlay store verify
       inlay store prune --older-than 90d --dry-run
+      inlay store warm predictions.csv --field nationality=llm_nationality
     """
 
 
@@ -93,24 +95,37 @@ def verify(ctx: click.Context, declaration: str, as_json: bool, quiet: bool) -> 
     metavar="TIME",
     help="Only answers given longer ago than this: 12h, 90d, 4w.  [default: any age]",
 )
+@click.option("--orphans", is_flag=True, help="In place of those: rows that are gone from the source.")
 @click.option("--dry-run", is_flag=True, help="Say what would go; delete nothing.")
 @options.yes
 @options.as_json
 @options.quiet
-def prune(declaration: str, days: float | None, dry_run: bool, yes: bool, as_json: bool, quiet: bool) -> None:
+def prune(
+    declaration: str, days: float | None, orphans: bool, dry_run: bool, yes: bool, as_json: bool, quiet: bool
+) -> None:
     """Delete answers that no row refers to any more.
 
     They were given for earlier prompts or texts. What is deleted has to be paid again should a row ever return to it.
     Present answers and sums of money stay. Asks on a terminal, and needs --yes elsewhere.
 
+    With --orphans, rows that the source has no more: their answers, their history, and their rows in the published
+    table; corrections stay. A source that is empty or has lost more than half of its rows looks like a load that
+    failed: then nothing is deleted without --yes.
+
     \b
     Examples:
       inlay store prune --dry-run
       inlay store prune --older-than 90d --yes
+      inlay store prune --orphans --dry-run
     """
     from inlay import project
 
     enrichment = options.load(declaration)
+    if orphans:
+        if days is not None:
+            raise click.UsageError("--older-than and --orphans are two different things: one at a time")
+        _prune_orphans(enrichment, dry_run=dry_run, yes=yes, as_json=as_json, quiet=quiet)
+        return
     doomed = project.prune(enrichment, keep_days=days or 0.0, dry_run=True)
     if not dry_run and any(doomed.values()):
         options.sure(f"Delete {_listed(doomed)}?", yes=yes)
@@ -123,6 +138,10 @@ def prune(declaration: str, days: float | None, dry_run: bool, yes: bool, as_jso
 @options.pass_name
 @options.keys
 @click.option("--all", "everything", is_flag=True, help="All cells of the declaration.")
+@click.option(
+    "--below", type=float, metavar="CONFIDENCE", help="Cells with an answer that is less sure than this, such as 0.7."
+)
+@click.option("--field", "fields", multiple=True, metavar="NAME", help="With --below: only this field; repeatable.")
 @options.yes
 @options.as_json
 @options.quiet
@@ -131,29 +150,78 @@ def clear(
     passes: tuple[str, ...],
     keys: tuple[str, ...],
     everything: bool,
+    below: float | None,
+    fields: tuple[str, ...],
     yes: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Forget cells, so that they are asked anew.
 
-    Their answers go too, and the next run pays for them again. Say which: --pass, --key, both, or --all. Asks on a
-    terminal, and needs --yes elsewhere.
+    Their answers go too, and the next run pays for them again. Say which: --pass, --key, both, --below, or --all. Asks
+    on a terminal, and needs --yes elsewhere.
 
     \b
     Examples:
       inlay store clear --key 4711
       inlay store clear reviews.yaml --pass read --yes
+      inlay store clear --below 0.7 --field nationality
       inlay store clear --all
     """
     from inlay import project
 
+    if fields and below is None:
+        raise click.UsageError("--field says which confidence --below is about: give both")
+    if below is not None:
+        if everything or keys:
+            raise click.UsageError("--below chooses the cells: leave out --key and --all")
+        _clear_unsure(options.load(declaration), below, passes, fields, yes=yes, as_json=as_json, quiet=quiet)
+        return
     if everything == bool(passes or keys):
-        raise click.UsageError("say which cells: --pass NAME, --key KEY, or --all for every one")
+        raise click.UsageError("say which cells: --pass NAME, --key KEY, --below CONFIDENCE, or --all for every one")
     enrichment = options.load(declaration)
     wanted = options.stored_keys(enrichment, keys)
     options.sure(_clear_question(enrichment, passes, wanted), yes=yes)
     _say_gone(project.clear(enrichment, passes=passes, keys=wanted), would=False, as_json=as_json, quiet=quiet)
+
+
+def _clear_unsure(
+    enrichment: Enrichment,
+    below: float,
+    passes: tuple[str, ...],
+    fields: tuple[str, ...],
+    *,
+    yes: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from inlay import project
+    from inlay.cli import words
+
+    found = project.unsure(enrichment, below, passes=passes, fields=fields)
+    gone: dict[str, int] = {}
+    if found.cells:
+        price = f" Asking them again may cost about {words.dollars(found.cost_usd)}, as before."
+        cells = words.counted(found.cells, "cell")
+        options.sure(f"Forget {cells} of {enrichment.name} with a confidence below {below:g}?{price}", yes=yes)
+        gone = project.clear_unsure(enrichment, found)
+    _say_gone(gone, would=False, as_json=as_json, quiet=quiet)
+
+
+def _prune_orphans(enrichment: Enrichment, *, dry_run: bool, yes: bool, as_json: bool, quiet: bool) -> None:
+    from inlay import project
+    from inlay.cli import words
+
+    found = project.orphans(enrichment)
+    gone: dict[str, int] = {"rows": len(found.keys)} if dry_run and found.keys else {}
+    if found.keys and not dry_run:
+        if not found.many or yes:
+            rows = f"{words.count(len(found.keys))} of {words.counted(found.known, 'row')}"
+            options.sure(f"Delete {rows} that the source of {enrichment.name} has no more?", yes=yes)
+        gone = project.prune_orphans(enrichment, found, even_many=yes)
+    elif found.many and not as_json and not quiet:
+        click.echo(f"note: the source has {words.counted(found.rows, 'row')} now: has it been loaded well?", err=True)
+    _say_gone(gone, would=dry_run, as_json=as_json, quiet=quiet)
 
 
 def _clear_question(enrichment: Enrichment, passes: tuple[str, ...], keys: list[str]) -> str:
@@ -203,3 +271,6 @@ def _amount(name: str, value: Any) -> str:
     if name.endswith("_answer"):
         return words.when(value)
     return words.count(value) if isinstance(value, int) else str(value)
+
+
+store.add_command(warm)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
@@ -160,8 +160,9 @@ class Connection:
 
     def stream(
         self, sql: str, params: Sequence[Any] | None = None, *, size: int = 5000
-    ) -> Iterator[list[tuple[Any, ...]]]:
-        """Rows in lists of up to `size`, in bounded memory; without `params` the text is taken as it stands."""
+    ) -> Generator[list[tuple[Any, ...]]]:
+        """Rows in lists of up to `size`, in bounded memory; without `params` the text is taken as it stands. Close it
+        where it is not read to its end, after which the connection may be of no more use."""
         with self.guarded():
             yield from self.dialect.stream(self.raw, sql if params is None else self.dialect.text(sql), params, size)
 

@@ -133,8 +133,9 @@ class Dialect(Protocol):
         quoted."""
         ...
 
-    def value(self, value: Any) -> Any:
-        """A value of a record, or a text, date or moment, as the driver takes it and the database can hold it."""
+    def sender(self, kind: pa.DataType) -> Callable[[Any], Any] | None:
+        """What makes a value of this type (never None) what the driver takes and the database can hold; None where it
+        goes as it is. Moments are UTC."""
         ...
 
     def lock(self, con: Connection, name: str, wait_s: float) -> bool:
@@ -245,8 +246,8 @@ def created(table: str, columns: Sequence[tuple[str, str]], key: Sequence[str], 
 
 
 # How large one statement of many rows may become: its values, and its bytes of text.
-_VALUES, _BYTES = 8_000, 1_000_000
-_SIZES = (512, 128, 32, 8, 1)  # rows a statement; few sizes, so that statements are prepared once
+_VALUES, _BYTES = 50_000, 1_000_000
+_SIZES = (2_000, 500, 100, 20, 4, 1)  # rows a statement; few sizes, so that statements are prepared once
 
 
 def in_statements(

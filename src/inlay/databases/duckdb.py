@@ -6,7 +6,7 @@ elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inlay.databases import dialect
@@ -206,9 +206,10 @@ class DuckDB:
             finally:
                 con.raw.unregister(_ROWS)
 
-    def value(self, value: Any) -> Any:
-        """See `Dialect.value``."""
-        return value
+    def sender(self, kind: pa.DataType) -> Callable[[Any], Any] | None:
+        """See `Dialect.sender`."""
+        del kind
+        return None
 
     def lock(self, con: Connection, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`."""

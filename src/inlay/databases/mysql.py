@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,8 @@ class MySQL:
         import pymysql
 
         options = address.options
-        named = _tls(options)
+        here = address.host in ("localhost", "127.0.0.1", "::1") or "unix_socket" in options
+        named = _tls(options, here=here)
         if "unix_socket" in options:
             named["unix_socket"] = options["unix_socket"]
         return pymysql.connect(
@@ -161,13 +162,17 @@ class MySQL:
         before = raw.decoders
         raw.decoders = {}
         cursor = raw.cursor(pymysql.cursors.SSCursor)
+        unread = False
         try:
             cursor.execute(sql, None if params is None else tuple(params))
+            unread = True
             while rows := cursor.fetchmany(size):
                 yield rows if isinstance(rows, list) else list(rows)
+            unread = False
         finally:
             raw.decoders = before
-            # Closing reads the rest of the answer: a connection that is left in the middle of one is of no use.
+            if unread:
+                _hang_up(raw)
             cursor.close()
 
     def described(self, con: Connection, query: str) -> list[Column]:
@@ -311,13 +316,21 @@ class MySQL:
         schema: pa.Schema,
     ) -> None:
         """See `Dialect.update_rows`."""
-        con.executemany(dialect.update(table, columns, key), rows)
+        import pyarrow as pa
 
-    def value(self, value: Any) -> Any:
-        """See `Dialect.value``: moments as UTC without a zone."""
-        if isinstance(value, dt.datetime) and value.tzinfo is not None:
-            return value.astimezone(dt.UTC).replace(tzinfo=None)
-        return value
+        # A collation may take other texts for the same: the key's index finds the row, its bytes decide.
+        width = len(columns)
+        texts = [at for at, kind in enumerate(schema.types) if at >= width and pa.types.is_string(kind)]
+        exact = "".join(f" AND CONVERT({key[at - width]} USING utf8mb4) COLLATE utf8mb4_bin = ?" for at in texts)
+        if exact:
+            rows = [(*row, *(row[at] for at in texts)) for row in rows]
+        con.executemany(dialect.update(table, columns, key) + exact, rows)
+
+    def sender(self, kind: pa.DataType) -> Callable[[Any], Any] | None:
+        """See `Dialect.sender`."""
+        import pyarrow as pa
+
+        return _moment if pa.types.is_timestamp(kind) else None
 
     def lock(self, con: Connection, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`. A server-wide name of at most 64 characters."""
@@ -330,8 +343,12 @@ class MySQL:
                 return False
 
 
-def _tls(options: Mapping[str, str]) -> dict[str, Any]:
-    """What the options of an address say about TLS, as PyMySQL wants it; nothing: where the server offers it."""
+def _tls(options: Mapping[str, str], *, here: bool) -> dict[str, Any]:
+    """What the options of an address say about TLS, as PyMySQL wants it; nothing: where the server offers it.
+
+    Within this machine TLS keeps nothing from anybody, and loading the system's certificates costs each connection
+    60 ms: there it is used only where it is asked for.
+    """
     for name in ("ssl_ca", "ssl_cert", "ssl_key"):
         if name in options and not Path(options[name]).is_file():
             raise SpecError(
@@ -341,6 +358,8 @@ def _tls(options: Mapping[str, str]) -> dict[str, Any]:
             )
     named: dict[str, Any] = {name: options[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in options}
     asked = options.get("ssl", "").lower()
+    if here and not named and not asked and "ssl_verify_identity" not in options:
+        return {"ssl_disabled": True}
     if asked == "verify":
         context = ssl.create_default_context(cafile=options.get("ssl_ca"))
         if "ssl_cert" in options:
@@ -351,6 +370,19 @@ def _tls(options: Mapping[str, str]) -> dict[str, Any]:
     if not named and asked in ("1", "true", "required", "require"):
         named["ssl"] = {"verify_mode": "none"}  # an empty dict would mean: where the server offers it
     return named
+
+
+def _hang_up(raw: Any) -> None:
+    """End a connection in the middle of an answer. The driver would read the rest of it first, however much it is."""
+    result, raw._result = raw._result, None
+    if result is not None:
+        result.unbuffered_active = False
+    raw._force_close()
+
+
+def _moment(value: dt.datetime) -> str:
+    """A moment of UTC, with or without its zone, as DATETIME reads it."""
+    return value.isoformat(" ", "microseconds")[:26]
 
 
 def _characters(name: str) -> int:

@@ -7,10 +7,9 @@ with, whatever its column says, so `described` can only tell what the columns we
 from __future__ import annotations
 
 import datetime as dt
-import decimal
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inlay.databases import dialect
@@ -97,11 +96,15 @@ class SQLite:
     def described(self, con: Connection, query: str) -> list[Column]:
         """See `Dialect.described`. SQLite tells a query's names alone: its types are those of a view over it."""
         with con.guarded():
-            con.raw.execute(f"CREATE TEMP VIEW inlay_described AS {query}")
+            # The view is a write to what is in memory alone, which a transaction that only reads refuses, too.
+            only_reads = con.raw.execute("PRAGMA query_only").fetchone()[0]
+            con.raw.execute("PRAGMA query_only = 0")
             try:
+                con.raw.execute(f"CREATE TEMP VIEW inlay_described AS {query}")
                 rows = con.raw.execute("PRAGMA temp.table_xinfo('inlay_described')").fetchall()
-            finally:
                 con.raw.execute("DROP VIEW temp.inlay_described")
+            finally:
+                con.raw.execute(f"PRAGMA query_only = {int(only_reads)}")
         return [Column(row[1], read_as(row[2]), row[2]) for row in rows]
 
     def table_columns(self, con: Connection, table: Sequence[str]) -> list[Column]:
@@ -177,18 +180,24 @@ class SQLite:
         """See `Dialect.update_rows`."""
         con.executemany(dialect.update(table, columns, key), rows)
 
-    def value(self, value: Any) -> Any:
-        """See `Dialect.value``: SQLite has no dates; they are ISO 8601 text, moments in UTC."""
-        if isinstance(value, dt.datetime):
-            moment = value if value.tzinfo is None else value.astimezone(dt.UTC).replace(tzinfo=None)
-            return moment.isoformat(" ", "microseconds")
-        if isinstance(value, dt.date | dt.time):
-            return value.isoformat()
-        return str(value) if isinstance(value, decimal.Decimal) else value
+    def sender(self, kind: pa.DataType) -> Callable[[Any], Any] | None:
+        """See `Dialect.sender`."""
+        import pyarrow as pa
+
+        if pa.types.is_timestamp(kind):
+            return _moment
+        if pa.types.is_date(kind):
+            return dt.date.isoformat
+        return str if pa.types.is_decimal(kind) else None
 
     def lock(self, con: Connection, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`: a file beside the database, locked by the system and free when its process ends."""
         return file_lock(con, name, wait_s)
+
+
+def _moment(value: dt.datetime) -> str:
+    """A moment of UTC, with or without its zone, as SQLite's own functions read it."""
+    return value.isoformat(" ", "microseconds")[:26]
 
 
 def file_lock(con: Connection, name: str, wait_s: float) -> bool:

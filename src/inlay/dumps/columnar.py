@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from inlay.databases import dialect
 from inlay.databases.address import DUCKDB, POSTGRESQL, SQLITE, Address
 from inlay.databases.connection import Connection, Database
 from inlay.databases.dialect import quoted_table
@@ -31,7 +32,7 @@ _WHOLE = {
 
 
 class IntoColumns:
-    """The database that an address names: a file of SQLite or DuckDB, or a schema of PostgreSQL. See `loading.Target`."""
+    """A file of SQLite or DuckDB, or a schema of PostgreSQL, by its address. See `loading.Target`."""
 
     def __init__(self, address: Address) -> None:
         self.shown = address.shown
@@ -168,7 +169,7 @@ class IntoColumns:
     ) -> list[list[Any]]:
         try:
             return [
-                [convert(literal) for literal in column]
+                list(convert(column))
                 for convert, column in zip([self._convert(column) for column in columns], literals, strict=True)
             ]
         except OverflowError:
@@ -187,19 +188,12 @@ class IntoColumns:
         if column.is_bytes:
             return texts.raw
         if column.type in ("DATE", "DATETIME", "TIMESTAMP") and self._kind != SQLITE:
-            return texts.date
+            return texts.dates
         if self._kind == SQLITE and column.type == "BIGINT" and column.unsigned:
             return texts.whole
-        if self._kind == POSTGRESQL:
-            return self._without_nul
-        return texts.text
-
-    def _without_nul(self, literal: bytes) -> str | None:
-        text = self._texts.text(literal)
-        if text is not None and "\0" in text:
-            self._texts.replaced += 1
-            return text.replace("\0", "\ufffd")
-        return text
+        if column.type in schema.WHOLE | schema.DECIMALS | schema.FLOATS:
+            return texts.numbers
+        return texts.without_nul if self._kind == POSTGRESQL else texts.texts
 
     def finish(self, tables: Sequence[Table]) -> None:
         """See `Target.finish`."""
@@ -244,7 +238,7 @@ class IntoColumns:
                 remedy="drop the views, load, and make them again",
             )
         self.con.run(f"TRUNCATE TABLE {old}")
-        self.con.run(f"INSERT INTO {old} SELECT * FROM {new}")
+        self.con.run(f"INSERT INTO {old} SELECT * FROM {new}")  # noqa: S608 (quoted names)
         self.con.run(f"DROP TABLE {new}")
 
     def _indexes(self, table: Table) -> None:
@@ -283,10 +277,7 @@ _TABLES = {
 def _to_sqlite(
     target: IntoColumns, table: str, names: Sequence[str], types: Sequence[str], values: list[list[Any]]
 ) -> None:
-    marks = ", ".join("?" * len(names))
-    target.con.executemany(
-        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", list(zip(*values, strict=True))
-    )
+    target.con.executemany(dialect.insert(table, names), list(zip(*values, strict=True)))
 
 
 def _to_duckdb(
@@ -299,12 +290,13 @@ def _to_duckdb(
         for column, kind in zip(values, types, strict=True)
     ]
     piece = pa.table(arrays, names=[f"c{number}" for number in range(len(names))])
+    into = ", ".join(names)
     casts = ", ".join(f"CAST(c{number} AS {kind})" for number, kind in enumerate(types))
     con = target.con
     with con.guarded():
         con.raw.register("inlay_piece", piece)
         try:
-            con.raw.execute(f"INSERT INTO {table} ({', '.join(names)}) SELECT {casts} FROM inlay_piece")
+            con.raw.execute(f"INSERT INTO {table} ({into}) SELECT {casts} FROM inlay_piece")  # noqa: S608 (quoted names)
         finally:
             con.raw.unregister("inlay_piece")
 

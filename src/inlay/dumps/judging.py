@@ -13,9 +13,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from inlay.dumps.declared import read_table
 from inlay.dumps.lexing import Kind
 from inlay.dumps.reading import Reader, Statement
-from inlay.dumps.schema import NotUnderstood, Table, Words, read_table
+from inlay.dumps.schema import Table
+from inlay.dumps.words import NotUnderstood, Words
 from inlay.errors import SourceError
 
 _AGAIN = "nothing was changed; make the dump again with mysqldump or mariadb-dump, of the tables alone"
@@ -56,6 +58,7 @@ _OTHER_STRINGS = ("NO_BACKSLASH_ESCAPES", "ANSI", "ORACLE", "POSTGRESQL", "DB2",
 _MADE = ("VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "SEQUENCE", "PACKAGE")
 _SILENT = frozenset(("LOCK", "UNLOCK", "BEGIN", "COMMIT", "START"))
 _NOTED = {"FLUSH": "FLUSH", "ANALYZE": "ANALYZE TABLE", "CHANGE": "CHANGE MASTER", "STOP": "STOP SLAVE"}
+_IN_VALUES = (b"(", b")", b",", b"@", b".", b"+", b"-", b"*", b"|", b"&", b"=")
 _OFFSET = re.compile(r"[+-]\d\d:\d\d")
 
 
@@ -76,9 +79,9 @@ class Judge:
         words = Words(statement.tokens)
         try:
             return self._judged(words, statement)
-        except NotUnderstood as odd:
+        except (NotUnderstood, ValueError, IndexError) as odd:
             head = " ".join(token.text[:40].decode("utf-8", "replace") for token in statement.tokens[:4])
-            raise self.reader.refused(f"{head} …: not understood: {odd.what}", _AGAIN, statement.line) from None
+            raise self.reader.refused(f"{head} …: not understood: {str(odd)[:100]}", _AGAIN, statement.line) from None
 
     def _judged(self, words: Words, statement: Statement) -> Table | None:
         first = words.word()
@@ -263,6 +266,8 @@ class Judge:
             if token.kind is Kind.MARK:
                 if token.text == b"," and not depth:
                     break
+                if token.text not in _IN_VALUES:
+                    raise words.odd()
                 depth += (token.text == b"(") - (token.text == b")")
             if token.kind is Kind.STRING:
                 parts.append(words.string())

@@ -64,6 +64,7 @@ _TOKEN = re.compile(
     rb"|(?P<mark>.)",
     re.DOTALL,
 )
+MOST_TOKENS = 500_000
 _KINDS = {kind.value: kind for kind in Kind}
 _OPENERS = (b"'", b'"', b"`")
 
@@ -74,6 +75,10 @@ class Cut(Exception):
     def __init__(self, inside: str) -> None:
         super().__init__(inside)
         self.inside = inside
+
+
+class TooMany(Exception):
+    """A statement has more words than any that a dump needs."""
 
 
 class Nested(Exception):
@@ -90,7 +95,7 @@ def tokens(
     """The tokens from `start` to the delimiter, and where what follows begins; executable comments are looked into.
 
     `base` is the file's byte at `data[0]`; `comment` hears each comment of a line. Raises Cut where the bytes end too
-    soon (`last` says that there are no more) and Nested.
+    soon (`last` says that there are no more), Nested and TooMany.
     """
     found: list[Token] = []
     at, inside, end = start, False, len(data)
@@ -118,6 +123,8 @@ def tokens(
             comment(text)
         elif kind in _KINDS:
             found.append(Token(_KINDS[kind], text, base + at))
+            if len(found) > MOST_TOKENS:
+                raise TooMany
         at = stop
 
 
@@ -130,13 +137,35 @@ def named(text: bytes) -> str:
 
 _ESCAPE = re.compile(rb"\\(.)|''|\"\"", re.DOTALL)
 _ESCAPED = {b"0": b"\0", b"b": b"\b", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"Z": b"\x1a", b"%": b"\\%", b"_": b"\\_"}
+_COMMON = (
+    (b"\\n", b"\n"),
+    (b"\\'", b"'"),
+    (b'\\"', b'"'),
+    (b"\\r", b"\r"),
+    (b"\\0", b"\0"),
+    (b"\\t", b"\t"),
+    (b"\\Z", b"\x1a"),
+)
 
 
 def unescaped(body: bytes, mark: bytes = b"'") -> bytes:
     """What a string says: its bytes between the quotes, with the escapes undone."""
-    if b"\\" not in body and mark * 2 not in body:
+    if mark * 2 in body:
+        return _one_by_one(body, mark)
+    if b"\\" not in body:
         return body
+    # The escapes that mysqldump writes are replaced at C's speed, between pairs of backslashes.
+    parts = body.split(b"\\\\")
+    for number, part in enumerate(parts):
+        if b"\\" in part:
+            plain = part
+            for escape, char in _COMMON:
+                plain = plain.replace(escape, char)
+            parts[number] = plain if b"\\" not in plain else _one_by_one(part, mark)
+    return b"\\".join(parts)
 
+
+def _one_by_one(body: bytes, mark: bytes) -> bytes:
     def meant(found: re.Match[bytes]) -> bytes:
         char = found[1]
         if char is None:

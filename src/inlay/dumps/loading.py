@@ -11,7 +11,6 @@ whatever ends a load early (a mistake in the dump, the database, Ctrl-C) leaves 
 from __future__ import annotations
 
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +28,7 @@ from inlay.dumps.schema import Table
 from inlay.errors import SourceError
 
 # Inlay's own: tables of a store in the database, and those of a load under way.
-_OWN = re.compile(r"inlay_", re.IGNORECASE)
+_OWN = "inlay_"
 _INCOMPLETE = "make the dump again; to take what there is of it, add --allow-incomplete"
 
 
@@ -61,6 +60,16 @@ class LoadReport:
         """The rows of all tables."""
         return sum(table.rows for table in self.tables)
 
+    @property
+    def line(self) -> str:
+        """The load in one line, for a host's own log."""
+        tables = "1 table" if len(self.tables) == 1 else f"{len(self.tables)} tables"
+        what = "loaded" if self.loaded else "would load"
+        return (
+            f"{what} {self.dump} into {self.target}: {tables}, {self.rows:,} rows, {self.bytes / 1e6:.1f} MB "
+            f"in {self.seconds:.1f} s"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
@@ -86,10 +95,12 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What of a dump is wanted. `only` names tables (empty: all), `protected` those that are never touched."""
+    """What of a dump is wanted. `only` names tables (empty: all), `protected` those that are never touched, as are
+    those that begin with one of `prefixes`; both in small letters."""
 
     only: tuple[str, ...] = ()
     protected: frozenset[str] = frozenset()
+    prefixes: tuple[str, ...] = ()
     allow_incomplete: bool = False
     watch: Callable[[Moment], None] | None = None
 
@@ -207,7 +218,7 @@ class _Load:
         if name in self._tables:
             raise reader.refused(f"{name} is declared a second time", "dump one database alone", statement.line)
         folded = name.casefold()
-        if folded in self.wishes.protected or _OWN.match(name):
+        if folded in self.wishes.protected or folded.startswith((_OWN, *self.wishes.prefixes)):
             self._skipped[name] = "protected"
         elif self.wishes.only and name not in self.wishes.only:
             self._skipped[name] = "not asked for"

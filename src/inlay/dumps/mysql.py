@@ -1,8 +1,9 @@
 """A dump into MySQL or MariaDB: rows are sent on as the bytes that they are, tables are spelled anew.
 
-New tables are filled beside the old ones, and one RENAME TABLE puts all of them in place at once. What stays true: until
-that statement the schema's own tables are untouched; a load that dies leaves tables named inlay_new_… and inlay_old_…,
-which the next load clears away; two loads of one schema do not meet. The session's sql_mode is ours, never the dump's.
+New tables are filled beside the old ones, and one RENAME TABLE puts all of them in place at once. What stays true:
+until that statement the schema's own tables are untouched; a load that dies leaves tables named inlay_new_… and
+inlay_old_…, which the next load clears away; two loads of one schema do not meet. The session's sql_mode is ours,
+never the dump's.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class IntoMySQL:
         self.notes: list[str] = []
         self._database = Database(address)
         self._schema = address.database
+        self._lock = f"inlay_load:{hashlib.sha256(self._schema.encode()).hexdigest()[:16]}"
         self._con: Connection | None = None
         self._kinds: dict[str, str] = {}  # the schema's tables and views
         self._referenced: dict[str, set[str]] = {}  # table -> those that refer to it by a foreign key
@@ -68,7 +70,7 @@ class IntoMySQL:
         """See `Target.open`."""
         con = self._con = self._database.connect()
         if write:
-            if not con.dialect.lock(con, f"inlay_load:{hashlib.sha256(self._schema.encode()).hexdigest()[:16]}", 0):
+            if not con.dialect.lock(con, self._lock, 0):
                 raise busy(self.shown)
             con.run(_SESSION)
             for name in self._tables():
@@ -80,8 +82,8 @@ class IntoMySQL:
         found = con.execute("SELECT * FROM information_schema.collation_character_set_applicability").fetchall()
         self._collations = frozenset(str(value).lower() for row in found for value in row if value)
         for child, parent in con.execute(
-            "SELECT DISTINCT table_name, referenced_table_name FROM information_schema.key_column_usage "
-            "WHERE referenced_table_schema = ? AND referenced_table_name IS NOT NULL",
+            "SELECT table_name, referenced_table_name FROM information_schema.referential_constraints "
+            "WHERE constraint_schema = ?",
             (self._schema,),
         ).fetchall():
             self._referenced.setdefault(parent, set()).add(child)
@@ -95,6 +97,7 @@ class IntoMySQL:
     def check(self, tables: Sequence[str]) -> None:
         """See `Target.check`."""
         for name in tables:
+            self.con.quote(name)  # a name that cannot be one there is told now
             kind = self._kinds.get(name, "BASE TABLE")
             if kind != "BASE TABLE":
                 raise TargetError(
@@ -104,7 +107,8 @@ class IntoMySQL:
             others = self._referenced.get(name, set()) - set(tables)
             if others:
                 raise TargetError(
-                    f"{self.shown}: {', '.join(sorted(others))} refers to {name} by a foreign key, and is not in the dump",
+                    f"{self.shown}: {', '.join(sorted(others))} refers to {name} by a foreign key, "
+                    "and is not in the dump",
                     remedy="drop the foreign key: a table that is replaced every night cannot keep one",
                 )
 
@@ -165,7 +169,11 @@ class IntoMySQL:
         if self._con is None:
             return
         self.close()
+        if not self._made:
+            return
         with contextlib.suppress(DatabaseError), self._database.connect() as con:
+            if not con.dialect.lock(con, self._lock, 5):
+                return  # another load is at it by now, and these names may be its own
             con.run("SET SESSION lock_wait_timeout = 5, foreign_key_checks = 0")
             for name in self._made:
                 con.run(f"DROP TABLE IF EXISTS {con.quote(beside(name, 'new'))}")

@@ -7,6 +7,7 @@ region and AWS_ENDPOINT_URL from the environment as AWS's own tools do.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import glob
 import os
@@ -128,7 +129,11 @@ class _Object:
         self._client, self._errors = _s3()
         self._place = {"Bucket": bucket, "Key": key}
         self._shown = f"s3://{bucket}/{key}"
-        found = self._ask(lambda: self._client.get_object(**self._place))
+        try:
+            found = self._ask(lambda: self._client.get_object(**self._place))
+        except SourceError:
+            self._client.close()
+            raise
         self.size: int | None = found["ContentLength"]
         self._tag, self._body, self._at = found["ETag"], found["Body"], 0
 
@@ -149,6 +154,8 @@ class _Object:
                     raise SourceError(
                         f"{self._shown}: the download broke off: {type(error).__name__}", remedy="try again"
                     ) from None
+                with contextlib.suppress(Exception):  # it is broken: how it closes is nobody's concern
+                    self._body.close()
                 self._body = self._ask(
                     lambda: self._client.get_object(**self._place, Range=f"bytes={self._at}-", IfMatch=self._tag)
                 )["Body"]
@@ -158,6 +165,7 @@ class _Object:
 
     def close(self) -> None:
         self._body.close()
+        self._client.close()
 
 
 def is_remote(place: str) -> bool:
@@ -315,13 +323,14 @@ def _objects(head: str) -> Iterator[str]:
     bucket, _, prefix = head[5:].partition("/")
     client, errors = _s3()
     more: dict[str, str] = {}
-    while True:
-        try:
-            found = client.list_objects_v2(Bucket=bucket, Prefix=prefix, **more)
-        except errors as error:
-            raise _of_s3(error, f"s3://{bucket}/{prefix}") from None
-        for entry in found.get("Contents", ()):
-            yield f"s3://{bucket}/{entry['Key']}"
-        if not found.get("IsTruncated"):
-            return
-        more = {"ContinuationToken": found["NextContinuationToken"]}
+    with contextlib.closing(client):
+        while True:
+            try:
+                found = client.list_objects_v2(Bucket=bucket, Prefix=prefix, **more)
+            except errors as error:
+                raise _of_s3(error, f"s3://{bucket}/{prefix}") from None
+            for entry in found.get("Contents", ()):
+                yield f"s3://{bucket}/{entry['Key']}"
+            if not found.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": found["NextContinuationToken"]}

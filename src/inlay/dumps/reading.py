@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from inlay.dumps import lexing
-from inlay.dumps.lexing import NAME, PART_OF_ROW, ROW, Cut, Nested, Token
+from inlay.dumps.lexing import NAME, PART_OF_ROW, ROW, VALUE, Cut, Nested, Token, TooMany
 from inlay.errors import SourceError
 
 PIECE = 1 << 20
-LONGEST_STATEMENT = 32 << 20
+LONGEST_STATEMENT = 8 << 20
 LONGEST_ROW = 1 << 30  # the most that a server of MySQL's takes in one packet
 # What mysqldump and hand-written dumps use; a delimiter that could begin a comment or a string is a trick.
 DELIMITERS = frozenset((b";", b";;", b"//", b"$$", b"$", b"|", b"||", b"///", b"$$$"))
@@ -30,7 +30,8 @@ _BEGINS_INSERT = re.compile(rb"(?i:INSERT|REPLACE)\s")
 _COLUMN = re.compile(NAME)
 _BLANK = re.compile(rb"\s++")
 _DELIMITER = re.compile(rb"(?i:delimiter)[ \t]++([^\s]++)[^\n]*+(?:\n|\Z)")
-_OPEN_STRING = re.compile(rb"(?:_[a-zA-Z0-9]*+\s*+|[nNxXbB])?+(?:['\"]|\Z)")
+_OPEN_STRING = re.compile(rb"(?:_(?i:binary|utf8(?:mb[34])?|latin1|ascii)\s*+|[nNxXbB])?+['\"]")
+_BEGINNING = re.compile(rb"[A-Za-z0-9_.+-]{0,20}\s*")
 _HEADER = re.compile(rb"--\s*(?:MySQL|MariaDB) dump", re.IGNORECASE)
 _COMPLETED = re.compile(rb"--\s*Dump completed", re.IGNORECASE)
 
@@ -194,6 +195,11 @@ class Reader:
                         "a command for a client program, which is never run", "nothing was changed; look at the line"
                     ) from None
                 return None
+            except TooMany:
+                raise self.refused(
+                    "a statement of more words than a table can have",
+                    "check that this is a dump of mysqldump or mariadb-dump",
+                ) from None
             except Nested as nested:
                 self._at = nested.at - self._base
                 raise self.refused(
@@ -273,20 +279,29 @@ class Reader:
     def _grow_row(self, table: str) -> bool:
         """Get the rest of a row that is not whole yet; False where the dump ends in it. SourceError for no row."""
         self._within(LONGEST_ROW, f"a row of {table}")
-        part = PART_OF_ROW.match(self._data, self._at)
-        reached = part.end() if part is not None else self._at
-        opened = _OPEN_STRING.match(self._data, reached) is not None
-        if not opened and len(self._data) - reached > 4096:
-            self._at = reached
+        if not self._may_go_on():
             raise self._not_literals(table)
         if self._more(max(PIECE, len(self._data) - self._at)):
             return True
-        if opened or reached >= len(self._data) - 64:
-            self.cut = f"a row of {table}"
-            self._at = len(self._data)
-            return False
+        self.cut = f"a row of {table}"
+        self._at = len(self._data)
+        return False
+
+    def _may_go_on(self) -> bool:
+        """Whether the bytes at hand are the beginning of a row; otherwise reading has come to what is none."""
+        data = self._data
+        part = PART_OF_ROW.match(data, self._at)
+        reached = self._at if part is None else part.end()
+        value = VALUE.match(data, reached)
+        if value is None and _OPEN_STRING.match(data, reached) is not None:
+            return True
+        rest = data[reached if value is None else value.end() :][:64].lstrip()
+        if value is not None and rest.startswith(b")") and not self._last:
+            return True
+        if _BEGINNING.fullmatch(rest) is not None:  # of a number or a word, or nothing at all
+            return True
         self._at = reached
-        raise self._not_literals(table)
+        return False
 
     def _not_literals(self, table: str) -> SourceError:
         return self.refused(

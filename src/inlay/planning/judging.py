@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from inlay.planning.estimate import Pricing
 from inlay.planning.human import corrected
 from inlay.spec.compiled import CompiledPass
 from inlay.spec.model import Enrichment
-from inlay.tables.choosing import chosen_rows
+from inlay.tables.choosing import ChoosingSource, chosen_rows
 from inlay.tables.rules import given_suffix, rules_of
 from inlay.tables.select import check_keys, missing_reason_sql, select_sql
 from inlay.tables.sql import connect, prepare, translate
@@ -61,6 +62,15 @@ class PlannedPass:
         return self.compiled.spec.digest(self.model)
 
 
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """The cells of a pass as Arrow, which columns of them a row keeps, and whether all so far are held in memory."""
+
+    cells: Any
+    kept: Sequence[str]
+    held: bool
+
+
 class Judging:
     """A connection on which rows are judged. Close it when done.
 
@@ -78,12 +88,20 @@ class Judging:
         self._enrichment = enrichment
         self._store = store
         self._title = source.title
+        self._cells: list[_Cells] | None = None
         self._con = connect(memory_limit=memory_limit)
         try:
             prepare(self._con, {step for part in self.passes for step in part.compiled.spec.normalize})
             # Cells are the side that the join holds in memory: rows stream past them with all their text.
             self._con.execute("SET disabled_optimizers = 'build_side_probe_side'")
-            chosen = chosen_rows(self._con, source, enrichment)
+            if isinstance(source, ChoosingSource):
+                # The store is read while the database is waited for: for a million rows half a second, on two cores.
+                with ThreadPoolExecutor(1) as reader:
+                    cells = reader.submit(self._read_cells)
+                    chosen = chosen_rows(self._con, source, enrichment)
+                    self._cells = cells.result()
+            else:
+                chosen = chosen_rows(self._con, source, enrichment)
             self.types, self._from, self.select = dict(chosen.columns), chosen.relation, chosen.select
             self._rows_source = chosen.rows
             self.key = key_sql(enrichment.source.key, self.types)
@@ -254,19 +272,13 @@ class Judging:
         """
         import pyarrow as pa
 
-        read = {index for part in self.passes for index in part.upstream}
         self.sql(f"CREATE TYPE __reason AS ENUM ({', '.join(repr(reason.value) for reason in Reason)})")
-        room = HELD_CELLS
         added: list[str] = []
-        for index, part in enumerate(self.passes):
-            columns = ["key", "source_hash", "recipe_id", "state", "reason", "tries"]
-            columns += ["answered_at"] if part.rule.ttl_s is not None else []
-            kept = ["upstream_hash"] if part.upstream else []
-            kept += ["values_hash"] if index in read else []
-            cells, count = _cells(self._store, part.ref.pass_id, columns + kept, room, pa)
-            room = -1 if count is None else room - count
+        held = True
+        for index, found in enumerate(self._cells or self._read_cells()):
+            part, kept, held = self.passes[index], found.kept, found.held
             name = f"__arrow{index}"
-            self._con.register(name, cells)
+            self._con.register(name, found.cells)
             # The join holds a row of this in memory for every cell: so it is narrow.
             named = {
                 f"__was{index}": "source_hash",
@@ -286,7 +298,24 @@ class Judging:
             }
             self._con.register(f"__p{index}", pa.table(people))
             added += [f"__whole{index}", f"__fixed{index}"]
-        return room >= 0, added
+        return held, added
+
+    def _read_cells(self) -> list[_Cells]:
+        """The store's cells of every pass, as far as they are held in memory."""
+        import pyarrow as pa
+
+        read = {index for part in self.passes for index in part.upstream}
+        room = HELD_CELLS
+        out = []
+        for index, part in enumerate(self.passes):
+            columns = ["key", "source_hash", "recipe_id", "state", "reason", "tries"]
+            columns += ["answered_at"] if part.rule.ttl_s is not None else []
+            kept = ["upstream_hash"] if part.upstream else []
+            kept += ["values_hash"] if index in read else []
+            cells, count = _cells(self._store, part.ref.pass_id, columns + kept, room, pa)
+            room = -1 if count is None else room - count
+            out.append(_Cells(cells, kept, room >= 0))
+        return out
 
     def count_rows(self) -> tuple[int, int, dict[str, int]]:
         """Rows in the source, rows selected, and these by why `select.missing` counts as missing in them.

@@ -6,7 +6,7 @@ Heavy rooms are imported when a verb needs them, so that `inlay --help` stays fa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from inlay.types import usd
 
 if TYPE_CHECKING:
     from inlay.batches import Batch
+    from inlay.dumps.loading import LoadReport, Moment
     from inlay.planning.plan import Plan
     from inlay.project.account import Costs
     from inlay.project.bars import Shown
@@ -23,20 +24,29 @@ if TYPE_CHECKING:
     from inlay.project.doctor import Diagnosis
     from inlay.project.evaluation import EvalOptions, EvalPlan, EvalReport
     from inlay.project.explanation import Explanation
+    from inlay.project.keeping import Forgotten, Orphans, Unsure
     from inlay.project.pricing import ModelPrice
+    from inlay.project.publishing import Published
+    from inlay.project.rates import Comparison
     from inlay.project.report import Report, Status
     from inlay.project.running import RunOptions
+    from inlay.project.warming import Warmed, Warmth
     from inlay.quality.facts import Disagreements, Remembered
     from inlay.reporting.facts import Facts
     from inlay.spec.model import Enrichment
 
     Declaration = str | Path | Enrichment
 
+# No source has more rows; a plan that is not to be capped has this limit.
+EVERY_ROW = 2**53
+
 __all__ = [
     "arun",
     "batches",
     "cancel_batch",
     "clear",
+    "clear_unsure",
+    "compare_costs",
     "correct",
     "corrections",
     "costs",
@@ -46,18 +56,26 @@ __all__ = [
     "evaluations",
     "explain",
     "export",
+    "forget",
+    "load_dump",
+    "look_at_dump",
+    "orphans",
     "plan",
     "plan_evaluation",
     "prices",
     "prune",
+    "prune_orphans",
     "report_facts",
     "report_html",
+    "republish",
     "retry",
     "run",
     "show",
     "stats",
     "status",
+    "unsure",
     "verify",
+    "warm",
     "write_dbt",
     "write_report",
     "write_schema",
@@ -149,6 +167,55 @@ def refreshing(names: Sequence[str]) -> frozenset[Any]:
     return frozenset({Reason.STALE} if names else ())
 
 
+def load_dump(
+    declaration: Declaration | None = None,
+    *,
+    dump: str | None = None,
+    into: str | None = None,
+    tables: Sequence[str] = (),
+    protect: Sequence[str] = (),
+    date: str | None = None,
+    allow_incomplete: bool = False,
+    dry_run: bool = False,
+    watch: Callable[[Moment], None] | None = None,
+) -> LoadReport:
+    """Bring a dump of mysqldump's into a database: all of its tables, or none. Pays nothing. Idempotent.
+
+    The declaration's `load` says what and where to; `dump`, `into` (a URL, or `${VAR}`), `tables` and `date` (today,
+    latest, or a day like 2026-02-11) take its place, and do without one. Tables of a protected name, those that the
+    declaration publishes, and Inlay's own are left as they are. `dry_run` changes nothing; `watch` hears how far it is.
+    Raises SpecError, SourceError for the dump (with its line), TargetError for the database; either way its tables
+    are as they were.
+    """
+    from inlay.project.dumps import load_one
+
+    return load_one(
+        declaration,
+        dump=dump,
+        into=into,
+        tables=tables,
+        protect=protect,
+        date=date,
+        allow_incomplete=allow_incomplete,
+        dry_run=dry_run,
+        watch=watch,
+    )
+
+
+def look_at_dump(
+    declaration: Declaration | None = None,
+    *,
+    dump: str | None = None,
+    tables: Sequence[str] = (),
+    date: str | None = None,
+    watch: Callable[[Moment], None] | None = None,
+) -> LoadReport:
+    """The tables of a dump, with their rows and bytes. Reads all of it; asks no database; pays nothing."""
+    from inlay.project.dumps import load_one
+
+    return load_one(declaration, dump=dump, tables=tables, date=date, list_only=True, watch=watch)
+
+
 def batches(declaration: Declaration, *, closed: bool = False) -> list[Batch]:
     """The open batches of an enrichment as the store knows them, oldest first; with `closed` all. Pays nothing."""
     from inlay.project.session import Session
@@ -171,12 +238,15 @@ def cancel_batch(declaration: Declaration, submission: str) -> Batch:
         return cancel(session, submission)
 
 
-def status(declaration: Declaration) -> Status:
-    """Coverage, states, failure kinds, costs and the latest runs, from the store. Pays nothing.
+def status(declaration: Declaration, *, targets: bool = False) -> Status:
+    """Coverage, states, failure kinds, costs, the latest runs and days, from the store. Pays nothing.
 
+    With `targets` the source is looked at as well: how many of its present targets need no call.
     Where batches are open and their key is at hand, what has ended is collected first; never fails for one.
     """
+    from inlay.project.accepting import count_below
     from inlay.project.canceling import collected
+    from inlay.project.rates import days, hit_rates
     from inlay.project.report import PassStatus, Status
     from inlay.project.session import Session
 
@@ -207,6 +277,7 @@ def status(declaration: Declaration) -> Status:
                     stale=0 if pass_id is None else store.stale(pass_id, ref.recipe_id),
                     cost_usd=usd(sum(line["cost_nusd"] for line in ledger if line["pass"] == spec.name)),
                     priced=priced,
+                    below=None if pass_id is None else count_below(store, spec, pass_id),
                     examples=tuple((cell.key, cell.reason, cell.message) for cell in failures),
                 )
             )
@@ -220,6 +291,8 @@ def status(declaration: Declaration) -> Status:
             ledger=tuple(ledger),
             notes=(*session.learnt, *notes),
             batches=tuple(store.journal.batches(name)),
+            days=days(store.ledger(name, days=True)),
+            targets=hit_rates(plan(declaration, limit=EVERY_ROW)) if targets else None,
         )
 
 
@@ -236,6 +309,16 @@ def costs(
 
     with Session(declaration) as session:
         return costs_of(session, by=by, project=project, on=on, records=records)
+
+
+def compare_costs(declaration: Declaration, *, every_days: float = 1.0) -> Comparison:
+    """What was paid, against what asking every target in every run would have cost, so far and in a month and a year
+    of one run every `every_days`. From the ledger alone. Pays nothing."""
+    from inlay.project.rates import compare
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return compare(session, every_days=every_days)
 
 
 def prices(models: Sequence[str] = (), *, declaration: Declaration | None = None) -> list[ModelPrice]:
@@ -301,6 +384,18 @@ def export(declaration: Declaration, target: str | Path, *, format: str | None =
         if str(target) != "-":
             session.refuse_own_source(Path(target), key="-o")
         return publish(session, session.refs(), target, format=format)
+
+
+def republish(declaration: Declaration) -> Published:
+    """Publish where the declaration's `output` says, once more: from the store, without a call. Idempotent.
+
+    Builds a table of a database again that was dropped, emptied or reloaded. Raises SpecError where there is no output.
+    """
+    from inlay.project import publishing
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return publishing.republish(session)
 
 
 def show(declaration: Declaration, *, limit: int = 10) -> list[dict[str, Any]]:
@@ -529,6 +624,72 @@ def clear(declaration: Declaration, *, passes: Sequence[str] = (), keys: Sequenc
             for kind, count in store.clear(enrichment=name, pass_name=pass_name, keys=list(keys) or None).items():
                 out[kind] = out.get(kind, 0) + count
         return out
+
+
+def unsure(declaration: Declaration, below: float, *, passes: Sequence[str] = (), fields: Sequence[str] = ()) -> Unsure:
+    """The cells with an answer (in one of `fields`, or any) less sure than this, and what they cost. Pays nothing."""
+    from inlay.project import keeping
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return keeping.unsure(session, below, passes=pass_names(session, passes), fields=fields)
+
+
+def clear_unsure(declaration: Declaration, chosen: Unsure) -> dict[str, int]:
+    """Forget the cells that `unsure` found, so that the next run asks them. Destructive; atomic a pass."""
+    from inlay.project import keeping
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return keeping.clear_unsure(session, chosen)
+
+
+def orphans(declaration: Declaration) -> Orphans:
+    """Rows that the store knows and the source has no more. Reads the source's keys; writes nothing."""
+    from inlay.project import keeping
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return keeping.orphans(session)
+
+
+def prune_orphans(declaration: Declaration, found: Orphans, *, even_many: bool = False) -> dict[str, int]:
+    """Delete what the store and the published table hold of rows that are gone from the source; corrections stay.
+
+    Destructive, idempotent. Raises PlanError where the source is empty or has lost more than half of its rows, which
+    looks like a load that failed, unless `even_many`.
+    """
+    from inlay.project import keeping
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return keeping.prune_orphans(session, found, even_many=even_many)
+
+
+def forget(declaration: Declaration, keys: Sequence[Any]) -> Forgotten:
+    """Erase rows for good, a person's for example: inputs, answers, evidence, history and corrections in the store, and
+    their rows in the published table and its history. Works for rows that the source has no more.
+
+    Destructive, idempotent. A row that the source still has is asked again by the next run: see `still_there`.
+    """
+    from inlay.project import keeping
+    from inlay.project.session import Session
+
+    with Session(declaration) as session:
+        return keeping.forget_rows(session, keys)
+
+
+def warm(declaration: Declaration, given: Warmth, *, dry_run: bool = False) -> Warmed:
+    """Take answers over from a table or a file, by row key, for cells that have none: a run does not ask those.
+
+    Pays nothing. Safe to repeat: what is answered is left alone. Raises SpecError for fields or columns that there are
+    not, PlanError where the lines of one key differ.
+    """
+    from inlay.project.session import Session
+    from inlay.project.warming import warm_cells
+
+    with Session(declaration) as session:
+        return warm_cells(session, given, dry_run=dry_run)
 
 
 def pass_names(session: Any, names: Sequence[str]) -> list[str]:

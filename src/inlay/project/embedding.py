@@ -52,7 +52,7 @@ def embedded(declaration: str | Path | Enrichment, options: RunOptions) -> Repor
         report = _run(enrichment, options)
         report = replace(report, notes=(*notes, *report.notes))
     except Exception as error:
-        report = Report.nothing(_name(declaration), error=ReportedError.of(error))
+        report = Report.nothing(_name(enrichment or declaration), error=ReportedError.of(error))
         failed = _after(enrichment, report, options)
         if not warn:
             for sentence in failed:

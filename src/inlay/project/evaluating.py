@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,11 @@ from inlay.quality.facts import FieldReport, Sample, Target
 from inlay.quality.golden import LINE, Golden, GoldenSource, read_golden, read_synonyms
 from inlay.quality.judging import NO_VALUE, Given, Judged, Known, judge, report, shown
 from inlay.quality.predictions import bared, compare_models, costs, predictions
-from inlay.quality.sampling import SampledSource, read_rows, take
+from inlay.quality.sampling import read_rows, take
 from inlay.spec.model import Enrichment, PassSpec, SelectSpec
 from inlay.spec.problems import show_text, suggest
+from inlay.tables.choosing import published_columns
+from inlay.tables.keys import OfKeys
 from inlay.tables.records import RecordFile
 from inlay.types import PassRef, Reason
 
@@ -59,8 +62,10 @@ def evaluate(declaration: str | Path | Enrichment, options: EvalOptions, run: Ru
     """Ask what is not answered yet, and judge. Costs money; safe to repeat. See `inlay.evaluate`."""
     from inlay.project.evaluated import remember
 
-    ready = _prepare(declaration, options)
-    with Session(ready.enrichment, need_keys=True, source=ready.source) as session:
+    with (
+        _prepared(declaration, options) as ready,
+        Session(ready.enrichment, need_keys=True, source=ready.source) as session,
+    ):
         made = run_session(session, replace(run, publish=False, refresh=run.refresh | _STALE, limit=None))
         refs = session.refs()
         fields, judged = _judged(session, refs, ready, options.wrong)
@@ -75,8 +80,7 @@ def evaluate(declaration: str | Path | Enrichment, options: EvalOptions, run: Ru
 
 def plan_evaluation(declaration: str | Path | Enrichment, options: EvalOptions, *, mode: str | None = None) -> EvalPlan:
     """What `evaluate` would ask, and at what price. Pays nothing, writes nothing."""
-    ready = _prepare(declaration, options)
-    with Session(ready.enrichment, source=ready.source) as session:
+    with _prepared(declaration, options) as ready, Session(ready.enrichment, source=ready.source) as session:
         refs = session.refs()
         planner = planned(session, refs, session.rules(refs, _STALE), limit=None, mode=mode)
         try:
@@ -90,7 +94,9 @@ def plan_evaluation(declaration: str | Path | Enrichment, options: EvalOptions, 
 # --- what is known
 
 
-def _prepare(declaration: str | Path | Enrichment, options: EvalOptions) -> _Prepared:
+@contextmanager
+def _prepared(declaration: str | Path | Enrichment, options: EvalOptions) -> Iterator[_Prepared]:
+    """What is known, while the source is open: what was read of a database goes when it is closed."""
     if (options.shadow is None) == (options.golden is None):
         raise SpecError(
             "an evaluation holds answers against known rows (shadow) or a golden file: one of the two",
@@ -98,7 +104,7 @@ def _prepare(declaration: str | Path | Enrichment, options: EvalOptions) -> _Pre
             remedy="write --shadow 500, or --golden labels.csv",
         )
     with Session(declaration) as session:
-        return _of_golden(session, options) if options.golden is not None else _of_shadow(session, options)
+        yield _of_golden(session, options) if options.golden is not None else _of_shadow(session, options)
 
 
 def _of_shadow(session: Session, options: EvalOptions) -> _Prepared:
@@ -114,7 +120,7 @@ def _of_shadow(session: Session, options: EvalOptions) -> _Prepared:
     targets = targets_of(enrichment, columns, options.fields)
     _refuse_leaks(enrichment, targets)
     names = list(dict.fromkeys(target.column for target in targets))
-    single = len(names) == 1
+    single = len(names) == 1  # what a source that selects by itself can do for us; `take` looks at every column
     select = enrichment.select.model_copy(
         update={
             "where": enrichment.select.where if options.where is None else options.where,
@@ -124,20 +130,12 @@ def _of_shadow(session: Session, options: EvalOptions) -> _Prepared:
             "limit": None,
         }
     )
-    key = enrichment.source.key
-    taken = take(
-        session.source,
-        key,
-        select,
-        names,
-        options.shadow,
-        method=options.sample,
-        seed=options.seed,  # type: ignore[arg-type]
-    )
-    source = SampledSource(session.source, key, list(taken.weights))
+    key, method = enrichment.source.key, options.sample
+    taken = take(session.source, key, select, names, options.shadow, method=method, seed=options.seed)  # type: ignore[arg-type]
     bare = bared(enrichment, passes=needed(enrichment, targets))
+    source = OfKeys(session.source, key, taken.weights, {*published_columns(bare, columns), *names})
     ready = _Prepared(
-        enrichment=bare.model_copy(update={"name": enrichment.name + SHADOW, "select": select}),
+        enrichment=bare.model_copy(update={"name": enrichment.name + SHADOW, "select": SelectSpec()}),
         source=source,
         sample=Sample("shadow", taken.known, len(taken.weights), taken.method, taken.seed, taken.strata, taken.labels),
         targets=targets,
@@ -163,7 +161,7 @@ def _of_golden(session: Session, options: EvalOptions) -> _Prepared:
     inputs = list(dict.fromkeys(name for spec in bare.passes for name in spec.inputs))
     _refuse_leaks(enrichment, targets)
     columns = list(dict.fromkeys(target.column for target in targets))
-    golden = read_golden(options.golden, enrichment.source.key, inputs, columns, types)
+    golden = read_golden(options.golden, enrichment.source.key, inputs, columns, types, enrichment.select.placeholders)
     changes: dict[str, Any] = {"name": enrichment.name + GOLDEN, "select": SelectSpec()}
     source: Source
     if golden.own is not None:
@@ -171,7 +169,8 @@ def _of_golden(session: Session, options: EvalOptions) -> _Prepared:
         changes |= {"source": source.spec, "output": bare.output.model_copy(update={"columns": (LINE,)})}
     else:
         session.check()
-        source = SampledSource(session.source, enrichment.source.key, list(golden.labels))
+        read = published_columns(bare, session.source.columns())
+        source = OfKeys(session.source, enrichment.source.key, golden.labels, read)
     asked = bare.model_copy(update=changes)
     ready = _Prepared(
         enrichment=asked,

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inlay.contracts import Source
 from inlay.errors import SpecError
 from inlay.faultpoints import reach
 from inlay.project.session import Session
 from inlay.publish.wide import WideTable
 from inlay.publish.write import check_target, format_of, write
+from inlay.tables.choosing import ChoosingSource
 from inlay.tables.sql import connect
 from inlay.types import PassRef
 
@@ -74,10 +76,24 @@ def publish(session: Session, refs: Sequence[PassRef], target: str | Path, *, fo
     """Write the wide table to a file or to stdout (`-`); the number of rows. Idempotent, atomic for files, free."""
     format_of(target, format)
     with _table(session, refs) as table:
+        _check_names(session, table.schema.names)
         reach("publish.before_write")
         rows = write(target, table.schema, _passing(table), format=format)
         reach("publish.after_write")
         return rows
+
+
+def _check_names(session: Session, names: Sequence[str]) -> None:
+    """A declaration for a table of a database may leave no room for all of the source's columns beside the answers."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if seen.setdefault(name.casefold(), name) is not name:
+            raise SpecError(
+                f"the file would have two columns {name}: one of the source, and one of the answers",
+                file=session.enrichment.file,
+                key="output.prefix",
+                remedy="give the answers a prefix, for example `output: {prefix: llm_}`",
+            )
 
 
 def republish(session: Session) -> Published:
@@ -99,7 +115,10 @@ def republish(session: Session) -> Published:
 def first_rows(session: Session, refs: Sequence[PassRef], limit: int) -> list[dict[str, Any]]:
     """The first rows of the wide table, by column name."""
     rows: list[dict[str, Any]] = []
-    with _table(session, refs) as table:
+    source = session.source
+    if isinstance(source, ChoosingSource) and session.enrichment.output.rows == "all":
+        source = source.first(limit)  # of a database no more is read
+    with _table(session, refs, source) as table:
         for batch in table.batches():
             rows.extend(batch.slice(0, limit - len(rows)).to_pylist())
             if len(rows) >= limit:
@@ -116,10 +135,10 @@ def as_arrow(session: Session, refs: Sequence[PassRef]) -> pa.Table:
 
 
 @contextmanager
-def _table(session: Session, refs: Sequence[PassRef]) -> Iterator[WideTable]:
+def _table(session: Session, refs: Sequence[PassRef], source: Source | None = None) -> Iterator[WideTable]:
     with closing(connect()) as con:
         passes = list(zip(session.passes, refs, strict=True))
-        yield WideTable(session.enrichment, session.source, session.store(), passes, con)
+        yield WideTable(session.enrichment, source or session.source, session.store(), passes, con)
 
 
 def _passing(table: WideTable) -> Iterator[pa.RecordBatch]:

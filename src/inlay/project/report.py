@@ -14,6 +14,7 @@ from inlay.batches import Batch
 from inlay.engine.tally import Tally
 from inlay.errors import InlayError, PlanError, RunStopped, SourceError, SpecError
 from inlay.planning.plan import Plan
+from inlay.project.rates import Day, HitRate
 from inlay.spec.model import Enrichment
 
 if TYPE_CHECKING:
@@ -54,10 +55,10 @@ def exit_code_of(error: Exception) -> int:
 class Report:
     """How a run ended. `summary` is `Tally.summary()`; `stopped` is the reason of an early, resumable end.
 
-    `published` is the file or the table that was written, and `publication` what became of its rows. `skipped`
-    says why nothing was done (empty: it was), `dry_run` that it was planned alone; `error` is what the run ended in,
-    where it was to raise nothing. `declaration` is what was run, as resolved; `table` is the answered table where the
-    run was over a frame.
+    `published` is the file or the table that was written, and `publication` what became of its rows. `skipped` says
+    why nothing was done (empty: it was), `dry_run` that it was planned alone; `error` is what the run ended in, where
+    it was to raise nothing. `declaration` is what was run, as resolved; `table` is the answered table where the run was
+    over a frame.
     """
 
     enrichment: str
@@ -190,7 +191,8 @@ class Report:
 class PassStatus:
     """One pass over all its cells: counts by state and by kind, and what they cost.
 
-    `priced` says whether the model's price is known; `examples` are (key, kind, message) of the newest failures.
+    `priced` says whether the model's price is known; `examples` are (key, kind, message) of the newest failures;
+    `below` is how many answers are kept but not published, where the pass has `accept_above`.
     """
 
     name: str
@@ -201,11 +203,15 @@ class PassStatus:
     cost_usd: float
     priced: bool
     examples: tuple[tuple[str, str, str], ...]
+    below: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of an enrichment: coverage by pass, costs, latest runs."""
+    """The state of an enrichment: coverage by pass, costs, latest runs, and what was bought on the last days.
+
+    `targets` are the passes' hit rates over the rows that the source has now; None where it was not looked at.
+    """
 
     enrichment: str
     store: str
@@ -215,7 +221,10 @@ class Status:
     ledger: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...] = field(default=())
     batches: tuple[Batch, ...] = ()
+    days: tuple[Day, ...] = ()
+    targets: tuple[HitRate, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`; keys are stable."""
-        return {**asdict(self), "batches": [batch.to_json() for batch in self.batches]}
+        targets = None if self.targets is None else [one.to_json() for one in self.targets]
+        return {**asdict(self), "batches": [batch.to_json() for batch in self.batches], "targets": targets}

@@ -30,6 +30,7 @@ from inlay.project.batching import fillings
 from inlay.project.control import Control
 from inlay.project.probes import learning
 from inlay.project.publishing import look, prepare, publish_declared
+from inlay.project.rates import TARGETS
 from inlay.project.report import Report
 from inlay.project.session import Session
 from inlay.providers.price_table import PROVIDERS as PRICED_PROVIDERS
@@ -138,7 +139,8 @@ def run_session(session: Session, options: RunOptions) -> Report:
             outcome = "stopped: interrupted"
             raise
         finally:
-            store.end_run(record.run_id, outcome=outcome, summary={**summary, **teller.facts()})
+            kept = {**summary, TARGETS: plan.rows_selected}
+            store.end_run(record.run_id, outcome=outcome, summary={**kept, **teller.facts()})
         report = Report(
             enrichment=session.enrichment.name,
             run_id=record.run_id,
@@ -157,7 +159,7 @@ def run_session(session: Session, options: RunOptions) -> Report:
         tell(TablePublished(done.place, done.rows, done.new, done.changed, done.unchanged))
     if teller.wanted:
         report = replace(report, notes=(*report.notes, *teller.tell()))
-        store.end_run(record.run_id, outcome=outcome, summary={**summary, **teller.facts()})
+        store.end_run(record.run_id, outcome=outcome, summary={**kept, **teller.facts()})
     report = replace(report, seconds=time.monotonic() - started)
     tell(RunFinished(outcome, report.exit_code, round(report.seconds, 3), summary))
     return report

@@ -88,6 +88,7 @@ class Session:
         self._price_file = read_price_file(self.enrichment.folder)
         self.steps: list[tuple[Step, ...]] = [self._steps(spec, need_key=need_keys) for spec in self.passes]
         self.source: Source = self._source() if source is None else source
+        self._own_source = source is None
         self.batched: frozenset[int] = frozenset()  # the passes, by number, whose calls go into batches
         # Pass number -> rows whose input was found changed, by key; None where nobody wants to know.
         self.altered: dict[int, set[str]] | None = None
@@ -247,7 +248,7 @@ class Session:
     def close(self) -> None:
         """Close the store, and remove what was read of a database. Idempotent."""
         closing = getattr(self.source, "close", None)
-        if closing is not None:
+        if self._own_source and closing is not None:
             closing()
         self._close_store()
 
@@ -401,6 +402,15 @@ class Session:
         if self.enrichment.file is not None and place.resolve() == self.enrichment.file.resolve():
             raise SpecError(f"{target.name!r} is the declaration itself", key=key, remedy="write under another name")
         if not isinstance(self.source, FileSource):
+            connection = self.enrichment.source.connection
+            if connection is not None:
+                database = address_of(self.enrichment, connection, "source.connection", self.env).path
+                if database is not None and place.resolve() == database.resolve():
+                    raise SpecError(
+                        f"{target.name!r} is the database that the rows are in",
+                        key=key,
+                        remedy="write under another name",
+                    )
             return
         inside = place.resolve() in {path.resolve() for path in self.source.paths()}
         if inside or any(takes(self.enrichment.folder, pattern, place) for pattern in self.enrichment.source.files):

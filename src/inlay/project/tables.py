@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import orjson
 
 from inlay.contracts import Source
 from inlay.databases.address import Address
@@ -22,12 +24,14 @@ from inlay.faultpoints import reach
 from inlay.project.places import address_of
 from inlay.project.session import UNKNOWN, Session
 from inlay.publish.history import History
+from inlay.publish.inplace import ColumnRows, Updater
 from inlay.publish.shape import Shape
-from inlay.publish.tables import Counts, Rows, Upserter, publish_rows
+from inlay.publish.tables import Counts, Rows, Upserter, Writer, publish_rows
 from inlay.publish.target import Target
 from inlay.publish.wide import WideTable
 from inlay.spec.columns import table_columns
 from inlay.spec.problems import Problems
+from inlay.tables.choosing import ChoosingSource, published_columns
 from inlay.tables.keyed import KeyedRows
 from inlay.tables.sql import connect
 from inlay.types import PassRef
@@ -161,10 +165,11 @@ def opened(session: Session, refs: Sequence[PassRef], *, all_rows: bool = True) 
             if output.inputs
             else (),
         )
-        rows = Rows(enrichment, session.passes, wide)
+        inside = output.mode == "column"
+        rows = (ColumnRows if inside else Rows)(enrichment, session.passes, wide)
         shape = rows.shape(parts, output.table)
         history = None
-        if output.history:
+        if output.history and not inside:
             beside = (*parts[:-1], f"{parts[-1]}{HISTORY}")
             keys = [column for column in shape.columns if column.name in shape.key]
             history = History(enrichment.name, beside, f"{output.table}{HISTORY}", keys)
@@ -174,11 +179,21 @@ def opened(session: Session, refs: Sequence[PassRef], *, all_rows: bool = True) 
 def published_source(session: Session, refs: Sequence[PassRef]) -> Source:
     """The rows of the source that have something to publish; none without passes."""
     keys = list(_stored_keys(session, refs)) if refs else []
-    narrow: Callable[..., Source] | None = getattr(session.source, "of_keys", None)
-    if narrow is not None:
-        wanted = list(dict.fromkeys(key for part in keys for key in part.to_pylist()))
-        return narrow(wanted)
-    return KeyedRows(session.source, session.enrichment.source.key, keys)
+    source = session.source
+    if not isinstance(source, ChoosingSource):
+        return KeyedRows(source, session.enrichment.source.key, keys)
+    wanted = list(dict.fromkeys(key for part in keys for key in part.to_pylist()))
+    return source.of_keys(wanted, _read_columns(session, refs))
+
+
+def _read_columns(session: Session, refs: Sequence[PassRef]) -> list[str]:
+    """The columns that publishing reads: also those that only an earlier recipe did, whose answers may be in force."""
+    columns, store = session.source.columns(), session.store()
+    read = set(published_columns(session.enrichment, columns))
+    for ref in refs:
+        if ref.pass_id != UNKNOWN:
+            read.update(name for text in store.recipes(ref.pass_id).values() for name in orjson.loads(text)["inputs"])
+    return [name for name in columns if name in read]
 
 
 def _stored_keys(session: Session, refs: Sequence[PassRef]) -> Iterator[pa.Array]:
@@ -219,10 +234,17 @@ def _prepare(table: Opened) -> bool:
 def publish_table(session: Session, refs: Sequence[PassRef], *, clock: Callable[[], dt.datetime] = now) -> Counts:
     """Write what differs. Idempotent; each batch of rows is a transaction. Raises TargetError."""
     with opened(session, refs) as table:
-        fresh = _prepare(table) or table.target.is_empty(table.shape)
-        upserter = Upserter(table.target, table.shape, fresh=fresh, clock=clock)
-        reach("publish.before_write")
-        counts = publish_rows(table.wide.blocks(), table.rows, upserter.write)
+        made = _prepare(table)
+        apart = not table.target.database.address.is_file
+        with table.target.another() if apart else nullcontext(table.target) as sender:
+            writer: Writer
+            if table.shape.inside:
+                writer = Updater(table.target, sender, table.shape)
+            else:
+                fresh = made or table.target.is_empty(table.shape)
+                writer = Upserter(table.target, sender, table.shape, fresh=fresh, clock=clock)
+            reach("publish.before_write")
+            counts = publish_rows(table.wide.blocks(), table.rows, writer, apart=apart)
         reach("publish.after_write")
         if table.history is not None:
             passes: Mapping[str, int] = {

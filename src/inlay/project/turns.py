@@ -17,11 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from inlay.databases.address import is_address, parse
+from inlay.databases.address import Address
 from inlay.databases.connection import Connection, Database
 from inlay.databases.errors import DatabaseError
 from inlay.errors import StoreError
-from inlay.project.places import filled_in
 from inlay.project.session import Session
 
 LOOK_S = 0.25
@@ -50,13 +49,11 @@ class Turn:
         _, place = self._session.store_place
         if isinstance(place, Path):
             return self._take_file(place)
-        declared = self._session.enrichment.store
-        address = filled_in(self._session.enrichment, declared or "", "store", self._session.env)
-        if not is_address(address):
-            return True  # in memory, or a store of somebody else's: nobody else can be there
+        if not isinstance(place, Address):
+            return True  # in memory, or a store of somebody else's, whose locks are not known
         try:
             if self._con is None:
-                self._con = Database(parse(address, self._session.enrichment.folder, key="store")).connect()
+                self._con = Database(place).connect()
             options = self._con.address.options
             where = (self._con.address.database, options.get("schema", ""), options.get("prefix", ""))
             digest = hashlib.sha256(repr((*where, self._digest)).encode()).hexdigest()[:24]

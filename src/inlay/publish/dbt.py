@@ -83,7 +83,8 @@ class DbtModel:
     key: tuple[str, ...]
     fields: tuple[DbtField, ...]
     placeholders: tuple[str, ...]
-    prefix: str
+    lead: str  # the output's prefix, perhaps empty
+    prefix: str  # what the model's own columns begin with
     in_place: bool
     inputs: tuple[str, ...]
     passes: tuple[str, ...]
@@ -129,9 +130,10 @@ def dbt_model(
         key=enrichment.source.key,
         fields=tuple(_fields(enrichment)),
         placeholders=spellings(enrichment.select.placeholders),
+        lead=output.prefix,
         prefix=output.prefix or "llm_",
         in_place=in_place,
-        inputs=tuple(used) if output.inputs else (),
+        inputs=tuple(used) if output.inputs and not in_place else (),
         passes=tuple(spec.name for spec in enrichment.passes),
     )
 
@@ -193,15 +195,14 @@ def _fields(enrichment: Enrichment) -> Iterator[DbtField]:
     alone = sum(len(spec.fields) for spec in enrichment.passes) == 1
     for spec in enrichment.passes:
         for name, field in spec.fields.items():
-            shown = f"{spec.prefix}{name}"
             yield DbtField(
-                name=shown,
-                answer=f"{output.prefix}{shown}",
+                name=f"{spec.prefix}{name}",
+                answer=spec.column(name),
                 kind=_KINDS.get(field.type, "string"),
                 spec=field,
                 original=_original(enrichment, name, field, alone=alone),
                 default=constant(field.default),
-                inputs=_compared(spec) if output.inputs else (),
+                inputs=_compared(spec) if output.inputs and output.mode == "table" else (),
                 trimmed="trim" in spec.normalize,
                 confidence=field.confidence and output.confidence,
                 evidence=field.evidence and output.evidence,

@@ -13,6 +13,7 @@ from typing import Any
 
 from inlay.publish.dbt import DbtField, DbtModel, Place, constant
 from inlay.publish.dbt_yaml import jinja_safe
+from inlay.spec.columns import MARK_COLUMNS, input_column, stamped
 from inlay.types import CellState, NullReason
 
 Entry = dict[str, Any]
@@ -118,21 +119,28 @@ def _answers(model: DbtModel) -> Entry:
     columns = _key_columns(model, "The source's key.", ours=True)
     for field in model.fields:
         columns += _published_columns(field)
-    columns += [_row_column(name, said) for name, said in _ROW]
-    if len(model.passes) > 1:
-        for name in model.passes:
-            columns += [
-                _column(f"{name}_input_hash", f"The pass {name}: SHA-256 of its input."),
-                _column(f"{name}_model_version", f"The pass {name}: its model."),
-                _column(f"{name}_enriched_at", f"The pass {name}: when it was answered (UTC)."),
-                _column(f"{name}_state", f"The pass {name}: how it ended."),
-            ]
-    columns += [_column(f"input_{name}", f"{name} as it was when the answers were given.") for name in model.inputs]
+    if model.in_place:
+        said = dict(_ROW)
+        columns += [_column(f"{model.lead}{name}", said[name]) for name in MARK_COLUMNS]
+    else:
+        columns += [_row_column(name, said) for name, said in _ROW]
+        columns += _pass_columns(model)
+    columns += [_column(input_column(name), f"{name} as it was when the answers were given.") for name in model.inputs]
     said = (
         f"What Inlay answers for {model.rows.identifier} (enrichment {model.enrichment}), one row a key. It survives "
         "reloads of the source, and can be dropped and published again from the store."
     )
     return _table(model.answers, said, columns, model)
+
+
+def _pass_columns(model: DbtModel) -> Iterator[Entry]:
+    """What a table of several passes says of each."""
+    for name in model.passes if len(model.passes) > 1 else ():
+        hashed, version, moment, state = stamped(name)
+        yield _column(hashed, f"The pass {name}: SHA-256 of its input.")
+        yield _column(version, f"The pass {name}: its model.")
+        yield _column(moment, f"The pass {name}: when it was answered (UTC).")
+        yield _column(state, f"The pass {name}: how it ended.")
 
 
 def _published_columns(field: DbtField) -> Iterator[Entry]:
@@ -183,9 +191,20 @@ def _history(model: DbtModel, place: Place) -> Entry:
 
 
 def _key_columns(model: DbtModel, said: str, *, ours: bool = False) -> list[Entry]:
-    """The key: never null, and unique if it is one column (see `_table` for several)."""
+    """The key: never null, and unique if it is one column (see `_table` for several).
+
+    dbt's own tests put a name between quotes as it is; one that holds quotes itself needs ours.
+    """
+    return [_key_column(name, said, alone=len(model.key) == 1, ours=ours or _is_odd(name)) for name in model.key]
+
+
+def _key_column(name: str, said: str, *, alone: bool, ours: bool) -> Entry:
     tests = ["inlay_not_null", "inlay_unique"] if ours else ["not_null", "unique"]
-    return [_column(name, said, *(tests if len(model.key) == 1 else tests[:1])) for name in model.key]
+    return _column(name, said, *(tests if alone else tests[:1]))
+
+
+def _is_odd(name: str) -> bool:
+    return any(mark in name for mark in "\"`'{}\\")
 
 
 def _table(place: Place, said: str | None, columns: list[Entry], model: DbtModel | None = None) -> Entry:

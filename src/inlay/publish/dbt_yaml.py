@@ -1,9 +1,9 @@
 """YAML files of a dbt project, added to and never rewritten: what is missing goes in, every other byte stays.
 
 A file is read as YAML nodes with their places in the text; additions are lines spliced in behind what stands there, in
-the style that stands there (block or flow, indented lists or not). So comments, order, quotes and blank lines stay where
-they are. What stays true: nothing of the user's is changed or removed; only the arguments of tests named `inlay_…` are
-Inlay's, and follow the declaration; a file that has everything is left as it is, byte for byte.
+its style (block or flow, indented lists or not). So comments, order, quotes and blank lines stay where they are. What
+stays true: nothing of the user's is changed or removed; only the arguments of tests named `inlay_…` are Inlay's, and
+follow the declaration; a file that has everything is left as it is, byte for byte.
 """
 
 from __future__ import annotations
@@ -19,13 +19,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from inlay.errors import SpecError
+from inlay.publish.dbt_lines import block, flow, scalar
 
 OURS = "inlay_"  # how the names of our tests begin
 _TESTS = ("data_tests", "tests")
-_WIDTH = 110
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./$-]*(?:[ ,;]+[A-Za-z0-9_./()'`$-]+)*")
-_AMBIGUOUS = re.compile(r"(?i)null|true|false|yes|no|on|off|y|n")
-_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _TAG = re.compile(r"\{(?=[{%#])")
 
 
@@ -35,7 +32,9 @@ class YamlFile:
     def __init__(self, text: str, path: Path) -> None:
         self.text = text
         self._path = path
-        self._edits: list[tuple[int, int, str]] = []
+        self._edits: list[tuple[int, int, str]] = []  # (start, end, what stands there instead)
+        self._lines: dict[int, list[str]] = {}  # place -> lines that are inserted there
+        self._inside: dict[int, list[str]] = {}  # place within brackets -> what is inserted there
         try:
             self._root = YAML(typ="safe", pure=True).compose(text)
         except (YAMLError, ValueError) as error:
@@ -83,7 +82,9 @@ class YamlFile:
     def result(self) -> str:
         """The text with all that was added."""
         text = self.text
-        for start, end, new in sorted(self._edits, key=lambda edit: edit[0], reverse=True):
+        inserted = [(at, at, "".join(sorted(new, key=_depth))) for at, new in self._lines.items()]
+        inserted += [(at, at, "".join(new)) for at, new in self._inside.items()]
+        for start, end, new in sorted([*self._edits, *inserted], key=lambda edit: edit[0], reverse=True):
             if text[:start] and not text[:start].endswith("\n") and new.endswith("\n"):
                 new = "\n" + new  # a file without a line break at its end
             text = text[:start] + new + text[end:]
@@ -115,12 +116,13 @@ class YamlFile:
         if _get(_get(there, "meta"), "inlay") is not None:
             return
         holder = _get(there, "config")
+        meta = _get(holder, "meta")
         if not isinstance(holder, MappingNode):
             self._add_under(there, "config", config)
-        elif not isinstance(_get(holder, "meta"), MappingNode):
+        elif not isinstance(meta, MappingNode):
             self._add_under(holder, "meta", config["meta"])
-        elif _get(_get(holder, "meta"), "inlay") is None:
-            self._add_key(_get(holder, "meta"), "inlay", config["meta"]["inlay"])
+        elif _get(meta, "inlay") is None:
+            self._add_key(meta, "inlay", config["meta"]["inlay"])
 
     def _tests(self, there: Node, wanted: Sequence[Any]) -> None:
         key = next((name for name in _TESTS if _get(there, name) is not None), _TESTS[0])
@@ -141,30 +143,36 @@ class YamlFile:
         holder = _get(body, "arguments") if _get(body, "arguments") is not None else body
         for name, value in wanted.items():
             found = _get(holder, name)
+            if not isinstance(holder, MappingNode):
+                continue  # the test was left without arguments, or is written in dbt's long form: it is the user's
             if found is None:
-                if isinstance(holder, MappingNode):
-                    self._add_key(holder, name, value)
+                self._add_key(holder, name, value)
             elif not _same(found, value):
                 indent = found.start_mark.column if _is_flow(found) else holder.start_mark.column + 2
-                self._edits.append((found.start_mark.index, self._end(found), _flow(value, indent)))
+                self._edits.append((found.start_mark.index, _end(found, self.text), flow(value, indent)))
 
     def _add_under(self, there: Node | None, key: str, value: Any) -> None:
         """Items or keys below a key that may be there, may be empty, or may be missing."""
         found = _get(there, key)
+        if isinstance(found, ScalarNode) and found.value in ("~", "null") and not found.style:
+            found.value = ""
         if there is None:
-            self._insert(len(self.text), _block({key: value}, 0))
+            self._insert(len(self.text), block({key: value}, 0))
         elif found is None:
             self._add_key(there, key, value)
+        elif not found.value and not _is_flow(there) and not (isinstance(found, ScalarNode) and found.style):
+            # Nothing there yet: `[]`, `{}` or no value. What is added is written in lines.
+            if found.start_mark.index != found.end_mark.index:
+                self._edits.append((found.start_mark.index, found.end_mark.index, ""))
+            self._insert(
+                self._below(_end_of((_key(there, key), found), self.text)), block(value, there.start_mark.column + 2)
+            )
         elif isinstance(found, SequenceNode) and isinstance(value, list):
             for item in value:
                 self._add_item(found, item)
         elif isinstance(found, MappingNode) and isinstance(value, Mapping):
             for name, part in value.items():
                 self._add_key(found, name, part)
-        elif isinstance(found, ScalarNode) and found.value in ("", "~", "null"):
-            if found.value:
-                self._edits.append((found.start_mark.index, found.end_mark.index, ""))
-            self._insert(self._below(found.start_mark.index), _block(value, there.start_mark.column + 2))
         else:
             raise SpecError(
                 f"`{key}` is not written as dbt has it",
@@ -182,39 +190,30 @@ class YamlFile:
                 remedy="write it as dbt has it, with `name:` and the rest",
             )
         if there.flow_style:
-            self._add_flow(there, f"{_scalar(key)}: {_flow(value, 0)}")
+            self._add_flow(there, f"{scalar(key)}: {flow(value, 0)}")
         else:
-            self._insert(self._below(self._end(there)), _block({key: value}, there.start_mark.column))
+            self._insert(self._below(_end(there, self.text)), block({key: value}, there.start_mark.column))
 
     def _add_item(self, there: SequenceNode, item: Any) -> None:
         if there.flow_style:
-            self._add_flow(there, _flow(item, 0))
+            self._add_flow(there, flow(item, 0))
         else:
-            self._insert(self._below(self._end(there)), _block([item], there.start_mark.column))
+            self._insert(self._below(_end(there, self.text)), block([item], there.start_mark.column))
 
     def _add_flow(self, there: Node, text: str) -> None:
-        """Before the closing bracket, behind a comma where something stands before it."""
-        at = there.end_mark.index - 1
-        added = sum(1 for start, _, _ in self._edits if start == at)
-        before = self.text[:at].rstrip()
-        comma = ", " if added or (there.value and not before.endswith(",")) else " " if there.value else ""
-        self._edits.append((at if added else len(before), at if added else len(before), comma + text))
+        """Behind the last thing within the brackets; a comma that stands behind that goes on to stand there."""
+        if there.value:
+            last = there.value[-1]
+            at = _end_of(last, self.text) if isinstance(last, tuple) else _end(last, self.text)
+            self._inside.setdefault(at, []).append(f", {text}")
+        else:
+            known = self._inside.setdefault(there.start_mark.index + 1, [])
+            known.append(f", {text}" if known else text)
 
     def _insert(self, at: int, text: str) -> None:
-        """At the same place, what is inserted first stands first."""
-        for number, (start, end, known) in enumerate(self._edits):
-            if start == end == at:
-                self._edits[number] = (at, at, known + text)
-                return
-        self._edits.append((at, at, text))
-
-    def _end(self, node: Node) -> int:
-        """Where what a node says ends: before comments and blank lines that follow."""
-        if isinstance(node, ScalarNode) or node.flow_style or not node.value:
-            end = node.end_mark.index
-            return len(self.text[:end].rstrip()) if getattr(node, "style", None) in ("|", ">") else end
-        last = node.value[-1]
-        return self._end(last[1] if isinstance(last, tuple) else last)
+        """Lines at a place. What belongs further in stands first there, and the items of a list before the key that
+        follows it; otherwise what is inserted first stands first."""
+        self._lines.setdefault(at, []).append(text)
 
     def _below(self, at: int) -> int:
         """The beginning of the line below."""
@@ -232,10 +231,36 @@ def jinja_safe(text: str) -> str:
     return _TAG.sub("{{ '{' }}", text)
 
 
+def _depth(lines: str) -> tuple[int, bool]:
+    inner = lines.lstrip(" ")
+    return len(inner) - len(lines), not inner.startswith("- ")
+
+
 def _get(node: Node | None, key: str) -> Node | None:
     if not isinstance(node, MappingNode):
         return None
     return next((value for name, value in node.value if name.value == key), None)
+
+
+def _key(node: Node, key: str) -> Node:
+    return next(name for name, _ in node.value if name.value == key)
+
+
+def _end(node: Node, text: str) -> int:
+    """Where what a node says ends: before comments and blank lines that follow."""
+    if isinstance(node, ScalarNode) or _is_flow(node) or not node.value:
+        end = node.end_mark.index
+        return len(text[:end].rstrip()) if getattr(node, "style", None) in ("|", ">") else end
+    last = node.value[-1]
+    return _end_of(last, text) if isinstance(last, tuple) else _end(last, text)
+
+
+def _end_of(pair: tuple[Node, Node], text: str) -> int:
+    """The same for a key with its value. A value that is not there is placed behind comments; so the colon counts."""
+    key, value = pair
+    if isinstance(value, ScalarNode) and value.start_mark.index == value.end_mark.index:
+        return text.index(":", key.end_mark.index) + 1 if ":" in text[key.end_mark.index :] else key.end_mark.index
+    return _end(value, text)
 
 
 def _items(node: Node | None) -> list[Node]:
@@ -271,65 +296,3 @@ def _same(node: Node, value: Any) -> bool:
             _same(one, other) for one, other in zip(_items(node), value, strict=True)
         )
     return isinstance(node, ScalarNode) and node.value == (value if isinstance(value, str) else json.dumps(value))
-
-
-def _scalar(value: Any) -> str:
-    if not isinstance(value, str):
-        return json.dumps(value)
-    if _PLAIN.fullmatch(value) and not _AMBIGUOUS.fullmatch(value):
-        return value
-    quoted = json.dumps(value, ensure_ascii=False)
-    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
-
-
-def _flow(value: Any, indent: int) -> str:
-    """In brackets; a long list goes on in lines of its own."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_scalar(key)}: {_flow(part, indent)}" for key, part in value.items()) + "}"
-    if not isinstance(value, list | tuple):
-        text = _scalar(value)
-        return text if text.startswith('"') or not re.search(r"[,\[\]{}]", text) else json.dumps(value)
-    lines, line = [], "["
-    for number, item in enumerate(value):
-        text = _flow(item, indent) + ("" if number == len(value) - 1 else ",")
-        if len(line) + len(text) + indent > _WIDTH and line.strip():
-            lines.append(line.rstrip())
-            line = " " * (indent + 2)
-        line += text if line.endswith("[") or not line.strip() else f" {text}"
-    return "\n".join([*lines, line]) + "]"
-
-
-def _block(value: Any, indent: int) -> str:
-    """Lines at an indent: a mapping's keys, or a list's items."""
-    return "".join(f"{' ' * indent if line else ''}{line}\n" for line in _lines(value))
-
-
-def _lines(value: Any) -> list[str]:
-    out: list[str] = []
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            out += _entry(f"{_scalar(key)}:", part, deeper=key in _TESTS or _holds_keys(part))
-        return out
-    for item in value:
-        if isinstance(item, Mapping):
-            first, *rest = _lines(item)
-            out += [f"- {first}", *(f"  {line}" for line in rest)]
-        else:
-            out.append(f"- {_scalar(item)}")
-    return out
-
-
-def _holds_keys(part: Any) -> bool:
-    return isinstance(part, list) and any(isinstance(item, Mapping) for item in part)
-
-
-def _entry(head: str, part: Any, *, deeper: bool) -> list[str]:
-    short = isinstance(part, Mapping) and all(not isinstance(inner, Mapping | list | tuple) for inner in part.values())
-    if (isinstance(part, Mapping) and not short) or deeper:
-        return [head, *(f"  {line}" for line in _lines(part))]
-    first, *rest = (
-        f"{head} {_flow(part, 0)}".split("\n")
-        if isinstance(part, Mapping | list | tuple)
-        else [f"{head} {_scalar(part)}"]
-    )
-    return [first, *rest]

@@ -9,19 +9,18 @@ changes nothing and a table that was dropped is filled again; how far it is, is 
 from __future__ import annotations
 
 import datetime as dt
-import decimal
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-import pyarrow as pa
 
 from inlay.contracts import Store
 from inlay.databases.connection import Connection
 from inlay.fingerprint import key_parts
 from inlay.payload import decode_fields
-from inlay.publish.shape import Shape, TargetColumn, history_columns, is_text
+from inlay.publish.shape import Shape, TargetColumn, history_columns, key_reader
+from inlay.publish.tables import Sent
 from inlay.publish.target import Target
 from inlay.types import CellEvent, StoredAnswer
 
@@ -37,7 +36,7 @@ class History:
     def __init__(self, enrichment: str, table: tuple[str, ...], shown: str, key: Sequence[TargetColumn]) -> None:
         """`key` are the columns of the source's key in the published table."""
         self._enrichment = enrichment
-        self._read = [_reader(column.kind) for column in key]
+        self._read = [key_reader(column.kind) for column in key]
         texts = [TargetColumn(column.name, column.kind, column.longest, column.exact) for column in key]
         marks = ("pass", "answered_at", "value")
         self.shape = Shape(table, tuple(history_columns(texts)), KEY, None, marks, shown)
@@ -51,7 +50,7 @@ class History:
             models: dict[int, str] = {}
             while events := store.events(pass_id, after=after, limit=LINES):
                 rows = list(self._rows(store, name, events, models))
-                self._widen(target, limits, rows)
+                target.make_room(self.shape, limits, rows)
                 target.do(lambda con, rows=rows: self._append(con, rows))
                 total += len(rows)
                 after = events[-1][1].seq
@@ -68,16 +67,12 @@ class History:
 
     def _append(self, con: Connection, rows: list[tuple[Any, ...]]) -> None:
         """Add lines; those that are there already stay as they are."""
-        quote, value = con.dialect.quote, con.dialect.value
-        sent = [tuple(map(value, row)) for row in rows]
+        quote = con.dialect.quote
+        sent = Sent(con.dialect, self.shape.columns)
         columns, key = [quote(name) for name in self.shape.names], [quote(name) for name in self.shape.key]
-        con.dialect.upsert_rows(con, self.shape.sql(con), columns, key, (), sent, self.shape.schema)
-
-    def _widen(self, target: Target, limits: dict[int, int], rows: Sequence[tuple[Any, ...]]) -> None:
-        for place, longest in list(limits.items()):
-            if any(isinstance(row[place], str) and len(row[place]) > longest for row in rows):
-                target.do(lambda con, place=place: self.shape.widen(con, place), alone=False)
-                del limits[place]
+        con.dialect.upsert_rows(
+            con, self.shape.sql(con), columns, key, (), [sent(row) for row in rows], self.shape.schema
+        )
 
     def _rows(
         self, store: Store, name: str, events: Sequence[tuple[str, CellEvent]], models: dict[int, str]
@@ -132,20 +127,3 @@ class History:
                 digest,
                 line.run_id,
             )
-
-
-def _reader(kind: pa.DataType) -> Callable[[str], Any]:
-    """From a part of a key as the store writes it (see `fingerprint.plain`) to a value of its column."""
-    if pa.types.is_integer(kind):
-        return int
-    if pa.types.is_floating(kind):
-        return float
-    if pa.types.is_decimal(kind):
-        return decimal.Decimal
-    if pa.types.is_boolean(kind):
-        return lambda text: text == "true"
-    if pa.types.is_date(kind):
-        return dt.date.fromisoformat
-    if pa.types.is_timestamp(kind):
-        return lambda text: dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC if kind.tz else None)
-    return str if is_text(kind) else bytes.fromhex

@@ -7,10 +7,13 @@ or of an answer comes near a statement of this file.
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -140,6 +143,7 @@ class Shape:
     index: str | None = None
     marks: tuple[str, ...] = (CONTENT_HASH,)
     shown: str = ""
+    inside: bool = False  # whether the columns go into a table that is not Inlay's own, which then has to be there
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -162,9 +166,33 @@ class Shape:
 
         Raises TargetError for a table that is not Inlay's own, or a column whose type does not fit."""
         there = con.dialect.table_columns(con, self.table)
-        if not there:
-            return None
         found = {column.name.casefold(): column for column in there}
+        if self.inside:
+            if not there:
+                raise TargetError(f"there is no table {self.shown}", remedy="check `output.table`; it has to be there")
+        elif not there:
+            return None
+        else:
+            self._check_own(con, found)
+        for column in self.columns:
+            own = found.get(column.name.casefold())
+            if own is not None and column.name not in self.borrowed and not fits(column, own, con.dialect.name):
+                raise TargetError(
+                    f"the column {own.name} of {self.shown} is {own.native}, which does not hold what is to be "
+                    f"published there ({self._native(con, column)})",
+                    remedy="rename the field or give it another prefix, or drop the "
+                    + ("column" if self.inside else "table")
+                    + ": it is built again from the store, for free",
+                )
+        return [column for column in self.columns if column.name.casefold() not in found]
+
+    @property
+    def borrowed(self) -> tuple[str, ...]:
+        """The columns that are somebody else's."""
+        return self.key if self.inside else ()
+
+    def _check_own(self, con: Connection, found: Mapping[str, Column]) -> None:
+        """Refuse a table that Inlay did not make."""
         absent = [name for name in (*self.key, *self.marks) if name.casefold() not in found]
         if absent:
             raise TargetError(
@@ -177,16 +205,6 @@ class Shape:
                 f"the table {self.shown} has the primary key ({', '.join(key) or 'none'}), not ({', '.join(self.key)})",
                 remedy="name another table, or drop this one: it is built again from the store, for free",
             )
-        for column in self.columns:
-            own = found.get(column.name.casefold())
-            if own is not None and not fits(column, own, con.dialect.name):
-                raise TargetError(
-                    f"the column {own.name} of {self.shown} is {own.native}, which does not hold what is to be "
-                    f"published there ({self._native(con, column)})",
-                    remedy="rename the field or give it another prefix, or drop the table: it is built again from the "
-                    "store, for free",
-                )
-        return [column for column in self.columns if column.name.casefold() not in found]
 
     def _native(self, con: Connection, column: TargetColumn) -> str:
         return column.sql(con, key=column.name in self.key).partition(" CHARACTER")[0]
@@ -285,3 +303,20 @@ def _class(kind: pa.DataType) -> str:
 def read_inputs(enrichment: Enrichment) -> list[str]:
     """The columns that the passes read, each once, in the order of the declaration."""
     return list(dict.fromkeys(name for spec in enrichment.passes for name in spec.inputs))
+
+
+def key_reader(kind: pa.DataType) -> Callable[[str], Any]:
+    """From a part of a key as the store writes it (see `fingerprint.plain`) to a value of its column."""
+    if pa.types.is_integer(kind):
+        return int
+    if pa.types.is_floating(kind):
+        return float
+    if pa.types.is_decimal(kind):
+        return decimal.Decimal
+    if pa.types.is_boolean(kind):
+        return lambda text: text == "true"
+    if pa.types.is_date(kind):
+        return dt.date.fromisoformat
+    if pa.types.is_timestamp(kind):
+        return lambda text: dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC if kind.tz else None)
+    return str if is_text(kind) else bytes.fromhex

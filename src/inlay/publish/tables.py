@@ -14,12 +14,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import pyarrow as pa
 
 from inlay.databases.connection import Connection
+from inlay.databases.dialect import Dialect
 from inlay.faultpoints import reach
 from inlay.publish import shape
 from inlay.publish.shape import CONTENT_HASH, CREATED, UPDATED, Shape, TargetColumn
@@ -62,31 +63,49 @@ class Counts:
         self.history += other.history
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a table says of a batch beside the fields: by pass, then by row."""
+
+    hashes: list[list[str | None]]
+    models: list[list[str | None]]
+    times: list[list[float | None]]
+    states: list[list[str]]
+    row_hashes: list[str | None]
+    enriched: list[dt.datetime | None]
+    row_models: list[str | None]
+    row_states: list[str]
+
+
 class Rows:
     """Makes the rows of a table of its own from the blocks of the wide table."""
 
     def __init__(self, enrichment: Enrichment, passes: Sequence[PassSpec], wide: WideTable) -> None:
         """`passes` in topological order, as `wide` has them."""
-        self._enrichment = enrichment
-        self._passes = list(passes)
-        self._wide = wide
-        self._several = len(self._passes) > 1
-        names = [spec.name for spec in self._passes]
-        self._order = [names.index(spec.name) for spec in enrichment.passes]  # published as they are declared
+        self.enrichment = enrichment
+        self.passes = list(passes)
+        self.wide = wide
+        self._several = len(self.passes) > 1
+        names = [spec.name for spec in self.passes]
+        self.order = [names.index(spec.name) for spec in enrichment.passes]  # published as they are declared
         self._inputs = shape.read_inputs(enrichment) if enrichment.output.inputs else []
         self._readers = {
-            name: [index for index, spec in enumerate(self._passes) if name in spec.inputs] for name in self._inputs
+            name: [index for index, spec in enumerate(self.passes) if name in spec.inputs] for name in self._inputs
         }
+
+    def keys(self) -> list[TargetColumn]:
+        """The columns of the source's key."""
+        return shape.key_columns([self.wide.schema.field(at) for at in range(len(self.enrichment.source.key))])
 
     def shape(self, table: tuple[str, ...], shown: str) -> Shape:
         """The table as it is to be."""
-        keys = shape.key_columns([self._wide.schema.field(at) for at in range(len(self._enrichment.source.key))])
+        keys = self.keys()
         columns = [*keys, *(TargetColumn(input_column(name), shape.TEXT) for name in self._inputs)]
-        for index in self._order:
-            columns += shape.field_columns(self._wide, index, self._passes[index])
+        for index in self.order:
+            columns += shape.field_columns(self.wide, index, self.passes[index])
         if self._several:
-            for index in self._order:
-                columns += shape.pass_columns(self._passes[index])
+            for index in self.order:
+                columns += shape.pass_columns(self.passes[index])
         columns += shape.row_columns()
         columns += [
             TargetColumn(CONTENT_HASH, shape.TEXT, exact=shape.HASH),
@@ -99,63 +118,75 @@ class Rows:
     def rows(self, block: Block) -> list[tuple[Any, ...]]:
         """The rows of a block, but for content_hash and the two stamps."""
         size = len(block.keys)
-        columns: list[Sequence[Any]] = [
-            _keys(block.batch.column(place)) for place in range(len(self._enrichment.source.key))
+        columns: list[Sequence[Any]] = [*self.key_values(block), *self._input_values(block)]
+        for index in self.order:
+            columns += self.fields(block, index)
+        told = self.told(block)
+        if self._several:
+            for index in self.order:
+                moments = [_moment(at) for at in told.times[index]]
+                columns += [told.hashes[index], told.models[index], moments, told.states[index]]
+        columns += [
+            told.row_hashes,
+            told.enriched,
+            told.row_models,
+            [self.enrichment.version] * size,
+            told.row_states,
+            [orjson.dumps(note.errors).decode() if note.errors else None for note in block.notes],
+            [note.cost_nusd / 1e9 for note in block.notes],
         ]
-        for name in self._inputs:
-            served = [
-                any(not isinstance(block.cells[at][row], str) for at in self._readers[name]) for row in range(size)
-            ]
-            columns.append([text if shown else None for text, shown in zip(block.inputs[name], served, strict=True)])
-        for index in self._order:
-            columns += self._fields(block, index)
-        columns += self._stamps(block)
         return list(zip(*columns, strict=True))
 
-    def _fields(self, block: Block, index: int) -> Iterator[list[Any]]:
+    def key_values(self, block: Block) -> list[Sequence[Any]]:
+        """The values of the key's columns."""
+        return [_keys(block.batch.column(place)) for place in range(len(self.enrichment.source.key))]
+
+    def _input_values(self, block: Block) -> Iterator[list[str | None]]:
+        """What the answers were given for, as text; of a row that changed since nothing."""
+        for name in self._inputs:
+            cells = [block.cells[index] for index in self._readers[name]]
+            yield [
+                text if any(not isinstance(part[row], str) for part in cells) else None
+                for row, text in enumerate(block.inputs[name])
+            ]
+
+    def fields(self, block: Block, index: int) -> Iterator[list[Any]]:
         """The columns of a pass's fields: confidences to four digits, lists and objects as JSON."""
-        spec = self._passes[index]
-        nested = {spec.column(name) for name, part in spec.fields.items() if part.type in ("list", "object")}
-        for values, column in zip(block.filled[index].fields, self._wide.field_schema(index), strict=True):
-            if column.name in nested:
-                yield [
-                    None if value is None else orjson.dumps(value, option=orjson.OPT_UTC_Z).decode() for value in values
-                ]
-            elif column.name.endswith("_confidence") and pa.types.is_floating(column.type):
+        own = {self.passes[index].column(name): part for name, part in self.passes[index].fields.items()}
+        for values, column in zip(block.filled[index].fields, self.wide.field_schema(index), strict=True):
+            spec = own.get(column.name)
+            if spec is not None and spec.type in ("list", "object"):
+                yield [None if value is None else _json(value) for value in values]
+            elif spec is None and pa.types.is_floating(column.type):
                 yield [None if value is None else round(value, 4) for value in values]
             else:
                 yield values
 
-    def _stamps(self, block: Block) -> list[list[Any]]:
-        """What the table says of each pass, where there are several, and of the row."""
-        wide, size = self._wide, len(block.keys)
-        hashes = [[wide.input_hash(block, index, row) for row in range(size)] for index in range(len(self._passes))]
+    def told(self, block: Block) -> Told:
+        """What is to be said of each pass and of the rows."""
+        size, places = len(block.keys), range(len(self.passes))
+        hashes = [[self.wide.input_hash(block, index, row) for row in range(size)] for index in places]
         times = [[_answered_at(cell) for cell in cells] for cells in block.cells]
-        states = [[_state(word) for word in part.states] for part in block.filled]
         models = [part.models for part in block.filled]
-        out: list[list[Any]] = []
-        if self._several:
-            for index in self._order:
-                out += [hashes[index], models[index], [_moment(at) for at in times[index]], states[index]]
-            row_hashes: list[str | None] = [
-                _joined([hashes[index][row] for index in self._order]) for row in range(size)
-            ]
-            newest = [_newest([part[row] for part in times]) for row in range(size)]
-            row_models = [None if at is None else models[at][row] for row, at in enumerate(newest)]
-            row_states = [min((part[row] for part in states), key=_WORST.index) for row in range(size)]
-        else:
-            row_hashes, row_models, row_states = hashes[0], models[0], states[0]
-        notes = block.notes
-        out += [
-            row_hashes,
-            [_moment(note.enriched_at) for note in notes],
-            row_models,
-            [self._enrichment.version] * size,
-            row_states,
-            [orjson.dumps(note.errors).decode() if note.errors else None for note in notes],
-            [note.cost_nusd / 1e9 for note in notes],
-        ]
-        return out
+        states = [[_state(word) for word in part.states] for part in block.filled]
+        enriched = [_moment(note.enriched_at) for note in block.notes]
+        if not self._several:
+            return Told(hashes, models, times, states, hashes[0], enriched, models[0], states[0])
+        newest = [_newest([part[row] for part in times]) for row in range(size)]
+        return Told(
+            hashes,
+            models,
+            times,
+            states,
+            [_joined([hashes[index][row] for index in self.order]) for row in range(size)],
+            enriched,
+            [None if index is None else models[index][row] for row, index in enumerate(newest)],
+            [min((part[row] for part in states), key=_WORST.index) for row in range(size)],
+        )
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
 
 
 def _keys(column: pa.Array) -> list[Any]:
@@ -206,57 +237,81 @@ def _plain(value: Any) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-class Upserter:
-    """Writes rows that differ from what the table holds; `write` may be called from another thread than the rest."""
+class Sent:
+    """Rows as a driver takes them: only what needs it is changed."""
 
-    def __init__(self, target: Target, shape: Shape, *, fresh: bool, clock: Callable[[], dt.datetime]) -> None:
+    def __init__(self, dialect: Dialect, columns: Sequence[TargetColumn]) -> None:
+        found = (dialect.sender(shape.TEXT if shape.is_text(column.kind) else column.kind) for column in columns)
+        self._senders = {place: sender for place, sender in enumerate(found) if sender is not None}
+
+    def __call__(self, row: Sequence[Any], first: int = 0) -> tuple[Any, ...]:
+        """Values of consecutive columns, from the place `first` on."""
+        out = list(row)
+        for place, sender in self._senders.items():
+            at = place - first
+            if 0 <= at < len(out) and out[at] is not None:
+                out[at] = sender(out[at])
+        return tuple(out)
+
+
+class Writer(Protocol):
+    """Brings rows to a table: first what differs is found, then that is sent, perhaps from another thread."""
+
+    def compare(self, rows: list[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], Counts]:
+        """The rows to send, ready, and what becomes of all. Writes nothing. Raises TargetError."""
+        ...
+
+    def send(self, rows: list[tuple[Any, ...]]) -> None:
+        """Write them in one transaction. Safe to do again. Raises TargetError."""
+        ...
+
+
+class Upserter:
+    """Writes rows that differ from what the table holds. `target` looks up and `sender` writes: two connections, so
+    that two threads may."""
+
+    def __init__(
+        self, target: Target, sender: Target, shape: Shape, *, fresh: bool, clock: Callable[[], dt.datetime]
+    ) -> None:
         """`fresh`: the table has no row yet, so nothing needs to be looked up."""
         self._target = target
+        self._sender = sender
         self._shape = shape
         self._fresh = fresh
         self._clock = clock
         self._content = shape.names[:-3]
         self._limits = target.do(shape.limits)
+        self._sent = Sent(target.database.dialect, shape.columns)
 
-    def write(self, rows: list[tuple[Any, ...]]) -> Counts:
-        """Upsert a batch in one transaction. Safe to do again. Raises TargetError."""
-        if not rows:
-            return Counts()
+    def compare(self, rows: list[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], Counts]:
+        """See `Writer.compare`."""
         hashes = hashed(rows, self._content)
-        self._widen(rows)
-        width = len(self._shape.key)
-        value = self._target.database.dialect.value
-        keys = [tuple(value(part) for part in row[:width]) for row in rows]
+        found: list[str | None] = []
+        if not self._fresh:
+            keys = [self._sent(row[: len(self._shape.key)]) for row in rows]
+            found = self._target.do(lambda con: known_hashes(con, self._shape, keys, CONTENT_HASH), alone=False)
+        there = set(found)
+        [now] = self._sent((self._clock(),), first=len(self._shape.columns) - 1)
+        wanted = [
+            (*self._sent(row), digest, now, now)
+            for row, digest in zip(rows, hashes, strict=True)
+            if digest not in there
+        ]
+        unchanged = len(rows) - len(wanted)
+        changed = max(0, len(found) - unchanged)
+        return wanted, Counts(max(0, len(wanted) - changed), changed, unchanged)
 
-        def work(con: Connection) -> Counts:
-            found = [] if self._fresh else known_hashes(con, self._shape, keys, CONTENT_HASH)
-            there = set(found)
-            now = self._clock()
-            wanted = [
-                tuple(map(value, (*row, digest, now, now)))
-                for row, digest in zip(rows, hashes, strict=True)
-                if digest not in there
-            ]
-            unchanged = len(rows) - len(wanted)
-            reach("publish.within_upsert")
-            self._upsert(con, wanted)
-            changed = len(found) - unchanged
-            return Counts(len(wanted) - changed, changed, unchanged)
-
-        return self._target.do(work)
+    def send(self, rows: list[tuple[Any, ...]]) -> None:
+        """See `Writer.send`."""
+        self._sender.make_room(self._shape, self._limits, rows)
+        self._sender.do(lambda con: self._upsert(con, rows))
 
     def _upsert(self, con: Connection, rows: list[tuple[Any, ...]]) -> None:
+        reach("publish.within_upsert")
         quote, names = con.dialect.quote, self._shape.names
         update = [quote(name) for name in names if name not in self._shape.key and name != CREATED]
         columns, key = [quote(name) for name in names], [quote(name) for name in self._shape.key]
         con.dialect.upsert_rows(con, self._shape.sql(con), columns, key, update, rows, self._shape.schema)
-
-    def _widen(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Make room for texts that are longer than their column, before they are written."""
-        for place, longest in list(self._limits.items()):
-            if place < len(rows[0]) and any(isinstance(row[place], str) and len(row[place]) > longest for row in rows):
-                self._target.do(lambda con, place=place: self._shape.widen(con, place), alone=False)
-                del self._limits[place]
 
 
 def known_hashes(con: Connection, shape: Shape, keys: Sequence[tuple[Any, ...]], column: str) -> list[str | None]:
@@ -283,18 +338,28 @@ def in_keys(con: Connection, key: Sequence[str], size: int) -> str:
     return f"({', '.join(names)}) IN ({listed})"
 
 
-def publish_rows(blocks: Iterable[Block], rows: Rows, write: Callable[[list[tuple[Any, ...]]], Counts]) -> Counts:
-    """Write all blocks, the next one being made while the database takes the last. Raises TargetError."""
+def publish_rows(blocks: Iterable[Block], rows: Rows, writer: Writer, *, apart: bool) -> Counts:
+    """Bring all blocks to their table. Raises TargetError.
+
+    With `apart` a server takes the rows of one block from a thread of its own while the next block is made: few large
+    statements, since each wait for an answer gives up the interpreter and has to win it back (measured: with 128 rows
+    a statement half of the speed).
+    """
     total = Counts()
-    with ThreadPoolExecutor(1, thread_name_prefix="inlay-publish") as writer:
-        waiting: Future[Counts] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="inlay-publish") as sender:
+        sending: Future[None] | None = None
         for block in blocks:
-            made = rows.rows(block)
+            wanted, counts = writer.compare(rows.rows(block))
+            total.add(counts)
             total.below += sum(part.below for part in block.filled)
-            if waiting is not None:
-                total.add(waiting.result())
-            waiting = writer.submit(write, made)
+            if sending is not None:
+                sending.result()
+                sending = None
+            if wanted and apart:
+                sending = sender.submit(writer.send, wanted)
+            elif wanted:
+                writer.send(wanted)
             reach("publish.within_write")
-        if waiting is not None:
-            total.add(waiting.result())
+        if sending is not None:
+            sending.result()
     return total

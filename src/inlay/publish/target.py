@@ -6,9 +6,9 @@ away, locked or read-only; an error that will not pass becomes a TargetError tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from inlay.databases.connection import PATIENCE_S, Connection, Database, persist
 from inlay.databases.dialect import quoted_table
@@ -45,6 +45,10 @@ class Target:
         if self._con is not None:
             self._con.close()
             self._con = None
+
+    def another(self) -> Target:
+        """The same place with a connection of its own."""
+        return Target(self.database, self.shown, patience_s=self._patience_s)
 
     def do(self, work: Callable[[Connection], T], *, patience_s: float | None = None, alone: bool = True) -> T:
         """Do something in one transaction (or, not `alone`, outside of any), again and again until it is done.
@@ -100,6 +104,15 @@ class Target:
 
         return self.do(work, alone=False)
 
+    def make_room(self, shape: Shape, limits: dict[int, int], rows: Sequence[Sequence[Any]], *, first: int = 0) -> None:
+        """Widen the text columns that are too short for one of these rows, before it is written; `limits`, from
+        `Shape.limits`, is kept up to date. A row begins with the column at the place `first`. Raises TargetError."""
+        for place, longest in list(limits.items()):
+            values = (row[place] for row in rows if place < len(row))
+            if any(isinstance(value, str) and len(value) > longest for value in values):
+                self.do(lambda con, place=place: shape.widen(con, place + first), alone=False)
+                del limits[place]
+
     def is_empty(self, shape: Shape) -> bool:
         """Whether the table has no row."""
         return self.do(lambda con: con.execute(f"SELECT 1 FROM {shape.sql(con)} LIMIT 1").fetchone() is None)
@@ -122,7 +135,8 @@ def _may_write(con: Connection, shape: Shape) -> None:
     names = ", ".join(con.dialect.quote(name) for name in shape.names)
     mark = con.dialect.quote(shape.marks[0])
     with con.transaction():
-        con.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {table} WHERE 1 = 0")
+        if not shape.inside:
+            con.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {table} WHERE 1 = 0")
         con.execute(f"UPDATE {table} SET {mark} = {mark} WHERE 1 = 0")
 
 

@@ -9,7 +9,7 @@ none; a label that can be no value of its field is counted and left out; every m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from inlay.errors import SpecError
 from inlay.fingerprint import key_text, plain
 from inlay.fingerprint_sql import quote_ident
-from inlay.quality.comparing import Synonyms
+from inlay.quality.comparing import Synonyms, folded
 from inlay.spec.model import SourceSpec
 from inlay.spec.problems import show_text, suggest
 from inlay.tables.frames import FrameSource
@@ -26,7 +26,7 @@ from inlay.tables.records import RecordFile
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# The key of rows that are the file's own: the line they stand in.
+# The column that is the key of rows of the file's own: their key, or else the line they stand in.
 LINE = "inlay_line"
 _TYPED = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "DOUBLE", "FLOAT", "BOOLEAN", "DATE", "TIMESTAMP")
 _REASON = "_null_reason"
@@ -70,23 +70,29 @@ def read_golden(
     inputs: Sequence[str],
     columns: Sequence[str],
     types: Mapping[str, str],
+    placeholders: Iterable[str] = (),
 ) -> Golden:
-    """Read a CSV, JSONL or Parquet file. `columns` hold labels; `inputs` are what the prompts read, with the source's
-    `types` where they are known. Raises SpecError for missing columns and doubled keys, SourceError for what cannot be
-    read."""
+    """Read a CSV, JSONL or Parquet file. `columns` hold labels, save `placeholders`; `inputs` are what the prompts
+    read, with the source's `types` where they are known. Raises SpecError for missing columns and doubled keys,
+    SourceError for what cannot be read."""
     file = RecordFile(path)
     golden = Golden(file.name)
     rows: list[dict[str, Any]] = []
     lines: dict[str, int] = {}
-    own: bool | None = None if file.columns is None else _own(file.name, file.columns, key, inputs, columns)
+    words = {folded(word) for word in placeholders}
+    own: bool | None = None
+    keyed = True
     for line, record in file.records():
         if own is None:  # each line of JSONL has columns of its own; the first one decides
-            own = _own(file.name, tuple(record), key, inputs, columns)
-        labels = {name: label for name in columns if (label := _label(record, name)) is not None}
+            names = file.columns or tuple(record)
+            own = _own(file.name, names, key, inputs, columns)
+            keyed = all(each in names for each in key)
+        labels = {name: label for name in columns if (label := _label(record, name, words)) is not None}
         if not labels:
             golden.skipped += 1
             continue
-        name = str(line) if own else _key(record, key, file.name, line)
+        # By its key where it has one: whoever forgets a row forgets it here, too.
+        name = _key(record, key, file.name, line) if keyed else str(line)
         if name in lines:
             raise SpecError(
                 f"the key {name!r} is in line {lines[name]} already",
@@ -124,9 +130,9 @@ def _own(name: str, names: Sequence[str], key: Sequence[str], inputs: Sequence[s
     )
 
 
-def _label(record: Mapping[str, Any], name: str) -> Label | None:
+def _label(record: Mapping[str, Any], name: str, placeholders: Container[str]) -> Label | None:
     text = _text(record.get(name))
-    if text is not None and text.strip():
+    if text is not None and text.strip() and folded(text) not in placeholders:
         return Label(text)
     reason = record.get(f"{name}{_REASON}")
     return Label(None) if isinstance(reason, str) and reason.strip() else None

@@ -33,7 +33,8 @@ _CHUNK = 2_000
 
 def bared(enrichment: Enrichment, *, passes: Iterable[str] | None = None, rows: str = "all") -> Enrichment:
     """The same questions without what is done with answers: no originals, defaults, thresholds or columns of the
-    source, and field columns that nothing else is named like. Recipes are the same, so answers are found again.
+    source, no actions after the run, and field columns that nothing else is named like. Recipes are the same, so
+    answers are found again.
 
     `passes` are those that are kept (all, if left out)."""
     kept = None if passes is None else set(passes)
@@ -49,7 +50,8 @@ def bared(enrichment: Enrichment, *, passes: Iterable[str] | None = None, rows: 
             changes["escalate_below"] = spec.suffices_from  # which `accept_above` may have said
         bare.append(spec.model_copy(update=changes))
     output = OutputSpec(columns=tuple(enrichment.source.key), rows=rows, evidence=False)  # type: ignore[arg-type]
-    return enrichment.model_copy(update={"passes": tuple(bare), "output": output})
+    without = {"after": (), "on_change": (), "load": None}
+    return enrichment.model_copy(update={"passes": tuple(bare), "output": output, **without})
 
 
 def predictions(

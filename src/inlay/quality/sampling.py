@@ -18,15 +18,14 @@ from inlay.contracts import Source
 from inlay.errors import PlanError
 from inlay.fingerprint_sql import key_sql, nfc_sql, plain_sql, quote_text
 from inlay.spec.model import SelectSpec
+from inlay.tables.choosing import ChoosingSource, local_select
 from inlay.tables.select import absence_sql, select_sql
 from inlay.tables.sql import connect, translate
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 Method = Literal["stratified", "proportional"]
-_TAKEN = "__inlay_taken"
 # Beyond so many strata the rest are one: a stratum of which nothing is taken could not be estimated.
 _MOST_STRATA = 2_000
 
@@ -53,38 +52,6 @@ class KnownRow:
     inputs: Mapping[str, str | None]
 
 
-class SampledSource:
-    """Some rows of another source, by their keys; fulfils `contracts.Source`. Types and values are the other's own, so
-    that a row has the same fingerprint here and there."""
-
-    def __init__(self, source: Source, key: Sequence[str], keys: Sequence[str]) -> None:
-        self._source = source
-        self._key = key
-        self._keys = list(keys)
-
-    @property
-    def title(self) -> str:
-        """That of the whole."""
-        return self._source.title
-
-    def columns(self) -> dict[str, str]:
-        """Those of the whole."""
-        return self._source.columns()
-
-    def attach(self, con: duckdb.DuckDBPyConnection) -> str:
-        """The rows as a parenthesised query, beside a small table of keys on the connection."""
-        relation = self._source.attach(con)
-        con.register(_TAKEN, _texts(self._keys))
-        key = key_sql(self._key, self._source.columns())
-        return f"(SELECT * FROM {relation} WHERE {key} IN (SELECT k FROM {_TAKEN}))"
-
-
-def _texts(keys: Sequence[str]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.table({"k": pa.array(keys, pa.string())})
-
-
 def take(
     source: Source,
     key: Sequence[str],
@@ -96,15 +63,14 @@ def take(
     seed: int = 0,
 ) -> Taken:
     """Take `n` of the rows that `select.where` takes and that have a value in one of `columns`; all, if there are
-    fewer. Strata are by the first of `columns`. Reads the source once, in bounded memory; raises PlanError where no
-    row has a known value."""
+    fewer. Strata are by the first of `columns`. Reads the source once, in bounded memory, of a database the key and
+    these columns alone; raises PlanError where no row has a known value."""
     import duckdb
 
     types = source.columns()
     con = connect()
     try:
-        relation = source.attach(con)
-        chosen = select_sql(relation, select.model_copy(update={"missing": None}), types)
+        rows_sql = _selected(con, source, select, [*key, *columns], types)
         absent = [absence_sql(name, select.placeholders, types) for name in columns]
         known = " OR ".join(f"({each}) IS NULL" for each in absent)
         label = (
@@ -113,7 +79,7 @@ def take(
         mark = quote_text(f"{seed}:")
         con.execute(
             f"CREATE TEMP TABLE known AS SELECT k, l, md5({mark} || k) AS h FROM "
-            f"(SELECT {key_sql(key, types)} AS k, {label} AS l FROM ({chosen}) WHERE {known}) WHERE k IS NOT NULL"
+            f"(SELECT {key_sql(key, types)} AS k, {label} AS l FROM ({rows_sql}) WHERE {known}) WHERE k IS NOT NULL"
         )
         total, labels = con.execute("SELECT count(*), count(DISTINCT l) FROM known").fetchall()[0]
         if not total:
@@ -131,6 +97,23 @@ def take(
         raise translate(error, "select.where" if select.where else source.title) from None
     finally:
         con.close()
+
+
+def _selected(
+    con: duckdb.DuckDBPyConnection,
+    source: Source,
+    select: SelectSpec,
+    columns: Sequence[str],
+    types: Mapping[str, str],
+) -> str:
+    """The rows that `where` takes: a database selects them itself, of anything else DuckDB does. Whether a value is
+    known, `take` looks at once more, so `missing` need not be exact here."""
+    if isinstance(source, ChoosingSource):
+        found = source.choose(con, select, columns)
+        relation, left = found.relation, found.select
+    else:
+        relation, left = source.attach(con), local_select(source, select)
+    return select_sql(relation, left.model_copy(update={"missing": None}), types)
 
 
 def _stratified(con: duckdb.DuckDBPyConnection, n: int, total: int, labels: int, seed: int) -> Taken:

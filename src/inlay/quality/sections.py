@@ -208,8 +208,10 @@ def of_disagreements(found: Sequence[Disagreements]) -> Iterator[Section]:
         yield Section("", ("nothing has been answered yet",))
     for each in found:
         where = "shadow rows" if each.shadow else "the table"
-        lines = [f"{counted(each.rows, 'row')} with an answer"]
-        if each.target is not None and each.compared:
+        lines = [f"{counted(each.rows, 'row')} with a value"]
+        if not each.rows:
+            lines = ["no row has been given a value"]
+        elif each.target is not None and each.compared:
             same = percent(each.agreed, each.compared)
             lines.append(f"{count(each.compared)} also have {each.target.column}: {same} agree")
         elif each.target is not None:

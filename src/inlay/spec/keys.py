@@ -10,6 +10,7 @@ import ast
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -63,6 +64,7 @@ def models() -> Iterator[type[BaseModel]]:
     assert FieldSpec in seen
 
 
+@lru_cache(maxsize=64)
 def attribute_docs(model: type[BaseModel]) -> dict[str, str]:
     """Attribute -> the text below it, on one line."""
     found: dict[str, str] = {}

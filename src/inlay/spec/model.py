@@ -448,7 +448,7 @@ class ActionSpec(Frozen):
     webhook: Secret | None = None
     """A URL that gets what happened as JSON, by POST; ${VAR} where it holds a secret."""
     when: tuple[Literal["success", "failure"], ...] = ("success", "failure")
-    """After which runs: success, failure, or both."""
+    """After which runs: success (exit code 0 or 1), failure (any other end), or both."""
     timeout_s: float = Field(default=600.0, gt=0, le=86_400)
     """Seconds that it may take."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +36,22 @@ _LITERAL = re.compile(
     r"passes\[\d+\]\.(?:prompt|fields)\b|(?:source|output)\.connection$|load\.into$|store$"
     r"|(?:after|on_change)\[\d+\]\.webhook$"
 )
+
+
+class _EverySet(Mapping[str, str]):
+    """An environment in which every variable is set: what is written is held against itself, not against this one."""
+
+    def __getitem__(self, name: str) -> str:
+        return "set"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+_EVERY_VARIABLE = _EverySet()
 
 
 def heading() -> list[str]:
@@ -70,7 +85,7 @@ def write(
 
 def _check(enrichment: Enrichment, text: str) -> None:
     wanted = resolve(enrichment)
-    read = load_text(text, folder=enrichment.folder, env=defaultdict(lambda: "set"))
+    read = load_text(text, folder=enrichment.folder, env=_EVERY_VARIABLE)
     same = read.model_dump() == wanted.model_dump() and all(
         one.recipe("") == other.recipe("") for one, other in zip(read.passes, wanted.passes, strict=True)
     )

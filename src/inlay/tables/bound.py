@@ -1,7 +1,8 @@
-"""Row keys as values that are bound to a statement: the text that the store keeps, turned back into the column's type.
+"""Row keys in a database: checked there, and bound to a statement, turned back from the store's text into their type.
 
-What stays true: a condition over bound keys holds for every row that has one of them (a collation may let it hold for
-more, which whoever reads them sifts out); where no such condition can be had, the whole table is read instead.
+What stays true: a key is unique by its bytes, whatever the collation; a condition over bound keys holds for every row
+that has one of them (a collation may let it hold for more, which whoever reads them sifts out); where no such condition
+can be had, the whole table is read instead.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from typing import Any
 from inlay.databases.address import MYSQL, POSTGRESQL, SQLITE
 from inlay.databases.connection import Connection
 from inlay.databases.dialect import Column
+from inlay.errors import PlanError
 from inlay.fingerprint import key_parts
+from inlay.tables import own_sql
+from inlay.tables.select import repeated_keys
 
 CHUNK = 1_000
 Bind = Callable[[str], Any]
 _WHOLE = ("BIGINT", "UBIGINT")
 _LONGEST_WHOLE = 20
+_SHOWN = 5
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2}:\d{2}(\.\d+)?)?")
 # MySQL's own words for text, and their numbers in its protocol, which a query's columns have instead.
 _MYSQL_TEXT = re.compile(r"(var)?char\b.*|(tiny|medium|long)?text|enum\b.*|252|253|254|15", re.IGNORECASE | re.DOTALL)
@@ -56,6 +61,37 @@ def chunks(binding: Binding, keys: Sequence[str]) -> Iterator[tuple[str, list[An
             one = " AND ".join(f"{name} = ?" for name in binding.quoted)
             condition = " OR ".join([f"({one})"] * len(part))
         yield condition, [value for values in part for value in values]
+
+
+def check_key(
+    con: Connection, relation: str, columns: Sequence[Column], unique: Sequence[str], key: Sequence[str], title: str
+) -> None:
+    """Refuse keys that are null or repeated, where the table (`unique`: the columns of a unique key) does not forbid
+    them itself. Raises PlanError with the offenders."""
+    by_name = {column.name: column for column in columns}
+    forbidden = bool(unique) and set(unique) <= set(key)
+    if forbidden and not any(by_name[name].nullable for name in key):
+        return
+    quoted = [con.quote(name) for name in key]
+    null = " OR ".join(f"{name} IS NULL" for name in quoted)
+    nulls, rows = con.run(
+        f"SELECT coalesce(sum(CASE WHEN {null} THEN 1 ELSE 0 END), 0), count(*) FROM {relation}"
+    ).fetchone()
+    if int(nulls):
+        raise PlanError(
+            f"{title}: the row key ({', '.join(key)}) is null in {int(nulls)} of {rows} rows",
+            remedy="choose a key that every row has, or leave those rows out with a source.query",
+        )
+    if forbidden:
+        return
+    exact = [own_sql.exact_key(con.address.kind, con.quote(name), text=by_name[name].type == "VARCHAR") for name in key]
+    shown = ", ".join(f"min({name})" for name in quoted)
+    found = con.run(
+        f"SELECT {shown}, count(*) AS inlay_n FROM {relation} GROUP BY {', '.join(exact)} "
+        f"HAVING count(*) > 1 ORDER BY inlay_n DESC LIMIT {_SHOWN + 1}"
+    ).fetchall()
+    if found:
+        raise repeated_keys([([str(part) for part in row[:-1]], int(row[-1])) for row in found], key, title)
 
 
 def _bind(kind: str, column: Column) -> Bind | None:

@@ -52,6 +52,10 @@ class ChoosingSource(Source, Protocol):
         """All rows with these columns alone."""
         ...
 
+    def first(self, rows: int) -> Source:
+        """So many rows with all columns: those that come first, whichever they are."""
+        ...
+
     def local(self, select: SelectSpec) -> SelectSpec:
         """The same selection in DuckDB's SQL over what `attach` gives, here and of `of_keys`; without the order."""
         ...

@@ -12,24 +12,24 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from inlay.databases.address import DUCKDB, MYSQL, SQLITE, Address
 from inlay.databases.connection import PATIENCE_S, Connection, Database, persist
 from inlay.databases.dialect import Column, quoted_table, table_parts
 from inlay.databases.errors import DatabaseError, Trouble
-from inlay.errors import InlayError, PlanError, SourceError
+from inlay.errors import SourceError
 from inlay.fingerprint_sql import quote_ident, quote_text
 from inlay.spec.model import SelectSpec, SourceSpec
 from inlay.tables import own_sql, spool
-from inlay.tables.bound import Binding, chunks
+from inlay.tables.blame import explained, refused_part
+from inlay.tables.bound import Binding, check_key, chunks
 from inlay.tables.choosing import PLACE, WHERE, Chosen
 from inlay.tables.reading import readings_of, where_reading
 from inlay.tables.relation import check_names
-from inlay.tables.select import repeated_keys
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,8 +40,6 @@ T = TypeVar("T")
 FIRST_PATIENCE_S = 10.0
 # More keys than these are found by reading the whole table once.
 MOST_KEYS = 20_000
-_KEYS_SHOWN = 5
-_NAMES = {"mysql": "MySQL", "postgresql": "PostgreSQL", "sqlite": "SQLite", "duckdb": "DuckDB"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +108,10 @@ class DatabaseSource:
         """See `ChoosingSource.only`."""
         return _Part(self, tuple(columns), None)
 
+    def first(self, rows: int) -> _Part:
+        """See `ChoosingSource.first`."""
+        return _Part(self, None, None, rows)
+
     def local(self, select: SelectSpec) -> SelectSpec:
         """See `ChoosingSource.local`."""
         return select.model_copy(update={"where": None if select.where is None else WHERE, "order_by": None})
@@ -126,9 +128,8 @@ class DatabaseSource:
         return Chosen(spool.relation(path), {name: known[name].type for name in names}, left, rows)
 
     def close(self) -> None:
-        """Remove what was read. Idempotent."""
+        """Remove what was read; what is asked for afterwards is read anew. Idempotent."""
         self._chosen.clear()
-        self._whole = _Part(self, None, None)
         self._folder.close()
 
     # --- talking to the database
@@ -139,7 +140,12 @@ class DatabaseSource:
         try:
             return self.retried(work)
         except DatabaseError as error:
-            raise self._explained(error, select) from None
+            relation = None if self._seen is None else self._seen[0].relation
+            refused = None
+            if relation is not None and select is not None and not error.passing:
+                refused = refused_part(self._connect, relation, select)
+            columns = [] if self._seen is None else [*self._seen[1]]
+            raise explained(error, self.spec, self.address.kind, refused, columns, reached=self._reached) from None
         except spool.Misfit as error:
             raise SourceError(
                 f"{self.title}: column {error.column!r}: {error.value!r} does not fit its type "
@@ -219,8 +225,8 @@ class DatabaseSource:
         order = ""
         if select.order_by is not None:
             order = f" ORDER BY {own_sql.checked(con.address.kind, select.order_by, 'select.order_by')}"
-        self._check_key(con, shape)
-        rows = int(self._one(con, f"SELECT count(*) FROM {shape.relation}")[0]) if where else None
+        check_key(con, shape.relation, shape.columns, shape.unique, self.spec.key, self.title)
+        rows = int(con.run(f"SELECT count(*) FROM {shape.relation}").fetchone()[0]) if where else None
         path = self._folder.new()
         chosen = [readings[name] for name in names]
         rest = f"FROM {shape.relation}{where}{order}"
@@ -260,8 +266,8 @@ class DatabaseSource:
         key = self.spec.key
         if con.address.kind != DUCKDB:
             asked = ", ".join(reading.asked for reading in readings)
-            lists = con.stream(f"SELECT {asked} {rest}", size=spool.LIST_ROWS)
-            return spool.lay_down(path, readings, lists, place=place, key=key, keys=keys)
+            with contextlib.closing(con.stream(f"SELECT {asked} {rest}", size=spool.LIST_ROWS)) as lists:
+                return spool.lay_down(path, readings, lists, place=place, key=key, keys=keys)
         # Nothing travels: the very connection writes the file.
         shown = ", ".join(f"{reading.sql} AS {quote_ident(reading.name)}" for reading in readings)
         try:
@@ -270,9 +276,9 @@ class DatabaseSource:
         except DatabaseError as error:
             raise spool.misfit(error, readings) or error from None
 
-    def part(self, columns: Collection[str] | None, keys: Sequence[str] | None) -> Path:
-        """Lay down all rows, or those with these keys, with these columns, the key's own, and whether `where` takes
-        them."""
+    def part(self, columns: Collection[str] | None, keys: Sequence[str] | None, most: int | None = None) -> Path:
+        """Lay down all rows (`most` of them), or those with these keys, with these columns, the key's own, and whether
+        `where` takes them."""
         shape, known = self._look()
         kind = self.address.kind
         readings = [part for name, part in known.items() if columns is None or name in {*columns, *self.spec.key}]
@@ -284,7 +290,7 @@ class DatabaseSource:
             with contextlib.suppress(_NotBound):
                 self.persistently(lambda con: self._of_few(con, path, shape, readings, keys))
                 return path
-        rest = f"FROM {shape.relation}"
+        rest = f"FROM {shape.relation}" + ("" if most is None else f" LIMIT {int(most)}")
         select = None if self._where is None else SelectSpec(where=self._where)
         self.persistently(lambda con: self._lay_down(con, path, readings, rest, keys=keys), select)
         return path
@@ -301,7 +307,7 @@ class DatabaseSource:
         asked = [_escaped(con, part.asked) if part.name == WHERE else con.dialect.text(part.asked) for part in readings]
         head = f"SELECT {', '.join(asked)} FROM "
 
-        def lists() -> Iterator[spool.Rows]:
+        def lists() -> Generator[spool.Rows]:
             for condition, values in chunks(binding, keys):
                 own = con.dialect.text(f" WHERE {condition}")
                 relation = (
@@ -311,86 +317,12 @@ class DatabaseSource:
                     yield from con.dialect.stream(con.raw, head + relation + own, values, spool.LIST_ROWS)
 
         try:
-            spool.lay_down(path, readings, lists(), key=self.spec.key, keys=keys)
+            with contextlib.closing(lists()) as found:
+                spool.lay_down(path, readings, found, key=self.spec.key, keys=keys)
         except DatabaseError as error:
             if error.trouble in (Trouble.VALUE, Trouble.STATEMENT, Trouble.OTHER):
                 raise _NotBound from None
             raise
-
-    # --- the key
-
-    def _check_key(self, con: Connection, shape: _Shape) -> None:
-        """Refuse keys that are null or repeated, where the table itself does not forbid them."""
-        key = self.spec.key
-        columns = {column.name: column for column in shape.columns}
-        if shape.unique and set(shape.unique) <= set(key) and not any(columns[name].nullable for name in key):
-            return
-        quoted = [con.quote(name) for name in key]
-        null = " OR ".join(f"{name} IS NULL" for name in quoted)
-        nulls, rows = self._one(
-            con, f"SELECT coalesce(sum(CASE WHEN {null} THEN 1 ELSE 0 END), 0), count(*) FROM {shape.relation}"
-        )
-        if int(nulls):
-            raise PlanError(
-                f"{self.title}: the row key ({', '.join(key)}) is null in {int(nulls)} of {rows} rows",
-                remedy="choose a key that every row has, or leave those rows out with a source.query",
-            )
-        if shape.unique and set(shape.unique) <= set(key):
-            return
-        kind = con.address.kind
-        exact = [own_sql.exact_key(kind, con.quote(name), text=columns[name].type == "VARCHAR") for name in key]
-        shown = ", ".join(f"min({name})" for name in quoted)
-        found = con.run(
-            f"SELECT {shown}, count(*) AS inlay_n FROM {shape.relation} GROUP BY {', '.join(exact)} "
-            f"HAVING count(*) > 1 ORDER BY inlay_n DESC LIMIT {_KEYS_SHOWN + 1}"
-        ).fetchall()
-        if found:
-            raise repeated_keys([([str(part) for part in row[:-1]], int(row[-1])) for row in found], key, self.title)
-
-    @staticmethod
-    def _one(con: Connection, sql: str) -> tuple[Any, ...]:
-        row = con.run(sql).fetchone()
-        assert row is not None
-        return row
-
-    # --- what went wrong
-
-    def _explained(self, error: DatabaseError, select: SelectSpec | None) -> InlayError:
-        """A DatabaseError as what the user can do something about."""
-        if not error.passing and select is not None and self._seen is not None:
-            key = self._refused(self._seen[0].relation, select)
-            if key is not None:
-                return PlanError(f"`{key}` does not fit {self.title}: {error.message}", remedy=self._own_sql())
-        if self.spec.query is not None and error.trouble in (Trouble.ABSENT, Trouble.STATEMENT) and self._reached:
-            return PlanError(
-                f"`source.query` cannot be run: {error}",
-                remedy=f"it is {_NAMES[self.address.kind]}'s own SQL; try it in the database's own client",
-            )
-        remedy = error.remedy
-        if error.trouble is Trouble.DENIED and self._reached:
-            remedy = f"the user needs to read it: GRANT SELECT ON {self.title} TO …"
-        return SourceError(f"{self.title} cannot be read: {error}", remedy=remedy)
-
-    def _refused(self, relation: str, select: SelectSpec) -> str | None:
-        """The part of `select` that the database refuses, even where no row is read; None: something else is wrong."""
-        pieces = {
-            "select.where": select.where and f"WHERE ({select.where}\n) LIMIT 0",
-            "select.order_by": select.order_by and f"ORDER BY {select.order_by}\n LIMIT 0",
-        }
-        for key, piece in pieces.items():
-            if piece:
-                try:
-                    with self._connect() as con, con.transaction(read_only=True):
-                        con.run(f"SELECT 1 FROM {relation} {piece}").fetchall()
-                except DatabaseError as error:
-                    return None if error.passing else key
-        # It fails for some row only: of a division, perhaps, or a text that is no number.
-        return next((key for key, piece in pieces.items() if piece), None)
-
-    def _own_sql(self) -> str:
-        names = [*self.columns()]
-        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-        return f"it is {_NAMES[self.address.kind]}'s own SQL over the columns of the source: {shown}"
 
 
 class _NotBound(Exception):
@@ -400,8 +332,15 @@ class _NotBound(Exception):
 class _Part:
     """Some columns or some rows of a DatabaseSource; fulfils `contracts.Source`. Read once, on first use."""
 
-    def __init__(self, source: DatabaseSource, columns: tuple[str, ...] | None, keys: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        source: DatabaseSource,
+        columns: tuple[str, ...] | None,
+        keys: Sequence[str] | None,
+        most: int | None = None,
+    ) -> None:
         self._source = source
+        self._most = most
         self._columns = columns
         self._keys = keys
         self._path: Path | None = None
@@ -420,8 +359,8 @@ class _Part:
     def attach(self, con: duckdb.DuckDBPyConnection) -> str:
         """One reading, for whatever connections."""
         del con
-        if self._path is None:
-            self._path = self._source.part(self._columns, self._keys)
+        if self._path is None or not self._path.exists():  # the source may have been closed in between
+            self._path = self._source.part(self._columns, self._keys, self._most)
         return spool.relation(self._path)
 
     def local(self, select: SelectSpec) -> SelectSpec:

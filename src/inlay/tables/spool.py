@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Rows = list[tuple[Any, ...]]
 
 # How many rows a list of them holds; and a row group of the file, which DuckDB keeps in memory while it is written.
-LIST_ROWS = 4_000
+LIST_ROWS = 1_000
 _GROUP_BYTES, _GROUP_ROWS = 48_000_000, (2_048, 122_880)
 _MARK = "inlay-misfit"
 _FOUND = re.compile(rf"{_MARK}:(\d+):([0-9A-F]*)")

@@ -172,6 +172,7 @@ class MariaDB(_Server):
         return {**os.environ, "TMPDIR": str(own)}
 
     def _prepare(self) -> None:
+        (self.folder / "tmp").mkdir(exist_ok=True)
         if self._data().exists():
             return
         program = find_program("mariadb-install-db")
@@ -206,6 +207,7 @@ class MariaDB(_Server):
             if len(str(self.folder)) < 90
             else f"--socket=/tmp/inlay-{self.port}.sock",
             f"--pid-file={self.folder / 'server.pid'}",
+            f"--tmpdir={self.folder / 'tmp'}",  # servers that share /tmp remove each other's tables
             "--skip-name-resolve",
             "--character-set-server=utf8mb4",
             "--collation-server=utf8mb4_general_ci",

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inlay.errors import PlanError
-from inlay.quality.sampling import SampledSource, Taken, allocation, read_rows, take
+from inlay.quality.sampling import Taken, allocation, read_rows, take
 from inlay.spec.model import SelectSpec, SourceSpec
 from inlay.tables.frames import FrameSource
+from inlay.tables.keys import OfKeys
 
 SPEC = SourceSpec(files=("f",), key=("id",))
 
@@ -32,7 +33,7 @@ def taken(source: FrameSource = MANY, n: int = 50, **more: Any) -> Taken:
 
 
 def labels_of(sample: Taken, source: FrameSource = MANY) -> Counter[str | None]:
-    narrow = SampledSource(source, ("id",), list(sample.weights))
+    narrow = OfKeys(source, ("id",), sample.weights)
     rows = [row for batch in read_rows(narrow, ("id",), ["label"], ["n"], ["レソト"]) for row in batch]
     assert {row.key for row in rows} == set(sample.weights)
     return Counter(row.truths["label"] for row in rows)
@@ -87,12 +88,6 @@ def test_any_of_several_columns_makes_a_row_known() -> None:
     table = pa.table({"id": ["1", "2", "3"], "a": ["x", None, ""], "b": [None, "y", ""]})
     sample = take(FrameSource(table, SPEC), ("id",), SelectSpec(), ["a", "b"], 10)
     assert set(sample.weights) == {"1", "2"}
-
-
-def test_a_sampled_row_is_the_row_it_was() -> None:
-    narrow = SampledSource(MANY, ("id",), ["k0003"])
-    assert narrow.columns() == MANY.columns()
-    assert narrow.title == MANY.title
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=40), st.integers(1, 500))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from inlay.errors import InlayError
 from inlay.spec.model import SourceSpec
 from inlay.tables.files import FileSource
 from inlay.tables.sql import connect, translate
+
+sys.path.insert(0, str(Path(__file__).parent))  # where the scene of databases is
 
 
 @pytest.fixture(scope="session")

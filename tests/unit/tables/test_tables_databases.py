@@ -1,19 +1,21 @@
-"""A database as a source: what counts as missing there is what counts as missing in a file; types, keys and mistakes."""
+"""A database as a source: what counts as missing there is what does so in a file; order, keys and mistakes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
+from database_scene import TEXT, filled, open_, read, source_of
 
-from inlay.contracts import Source
 from inlay.databases.address import parse
-from inlay.databases.connection import Connection, Database
+from inlay.databases.connection import Connection
+from inlay.databases.errors import DatabaseError, Trouble
 from inlay.errors import PlanError, SourceError
+from inlay.fingerprint_sql import key_sql
 from inlay.spec.model import SelectSpec, SourceSpec
 from inlay.tables.choosing import ChoosingSource
 from inlay.tables.databases import DatabaseSource
@@ -23,26 +25,6 @@ from inlay.tables.select import condition_sql, missing_reasons, select_sql
 from inlay.tables.sql import connect
 
 
-def open_(url: str) -> Connection:
-    return Database(parse(url, Path("/"))).connect()
-
-
-def filled(url: str, ddl: str, rows: Sequence[Sequence[Any]], table: str = "t") -> None:
-    with open_(url) as con:
-        con.run(ddl)
-        if rows:
-            con.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
-
-
-def source_of(url: str, table: str | None = "t", *, key: Any = "id", select: SelectSpec | None = None, **more: Any):
-    spec = SourceSpec.model_validate({"connection": "${X}", "table": table, "key": key, **more})
-    return DatabaseSource(spec, parse(url, Path("/")), select)
-
-
-def read(source: Source, con: duckdb.DuckDBPyConnection, columns: str = "*") -> list[tuple[Any, ...]]:
-    return con.execute(f"SELECT {columns} FROM {source.attach(con)}").fetchall()
-
-
 @pytest.fixture
 def con():
     connection = connect(threads=1)
@@ -50,10 +32,10 @@ def con():
     connection.close()
 
 
-TEXT = {"mysql": "VARCHAR(191)", "postgresql": "TEXT", "sqlite": "TEXT", "duckdb": "VARCHAR"}
 NATIONS = [
-    "日本", None, "", " \t\u3000", "レソト", " レソト\u3000", "レソト ", "ガーナ", "カ\u3099ーナ", "\u00a0カ\u3099ーナ", "x'y", "N/A",
-    "n/a", "N/A ", "ｎ/ａ", "\uf967明", "不明", "不明だ", "ｶﾞｰﾅ", "\u2003", "é", "e\u0301", "E\u0301", "日本 ", " ", "🍎",
+    "日本", None, "", " \t\u3000", "レソト", " レソト\u3000", "レソト ", "ガーナ", "カ\u3099ーナ", "\u00a0カ\u3099ーナ",
+    "x'y", "N/A", "n/a", "N/A ", "ｎ/ａ", "\uf967明", "不明", "不明だ", "ｶﾞｰﾅ", "\u2003", "é", "e\u0301", "E\u0301",
+    "日本 ", " ", "🍎", "e\u0323\u0302", "\u1ec7 ",
 ]  # fmt: skip
 
 
@@ -146,3 +128,165 @@ def test_of_keys_of_any_source(con: duckdb.DuckDBPyConnection) -> None:
     assert read(some, con) == [(3, "3"), (4, "4")]
     assert some.attach(con) == some.attach(con)
     assert read(OfKeys(frame, ["id"], ["5"]), con) == [(5, "5")]
+
+
+def test_keys_that_are_null_or_repeated_are_refused_where_the_table_allows_them(
+    database_kind: str, database_url: str, con: duckdb.DuckDBPyConnection
+) -> None:
+    ddl = f"CREATE TABLE t (a {TEXT[database_kind]}, b INTEGER, odd {TEXT[database_kind]})"
+    filled(database_url, ddl, [("x", 1, "p"), ("X", 1, "q"), ("é", 1, "r"), ("e\u0301", 1, None), ("x", 2, "q")])
+    assert source_of(database_url, key=["a", "b"]).choose(con, SelectSpec(), ["a"]).rows == 5  # told apart by bytes
+    with pytest.raises(PlanError, match=r"row key \(a\) is not unique: 'x' \(2 rows\)"):
+        source_of(database_url, key="a").choose(con, SelectSpec(where="b = 7"), ["a"])
+    with pytest.raises(PlanError, match=r"row key \(odd\) is null in 1 of 5 rows"):
+        source_of(database_url, key="odd").choose(con, SelectSpec(), ["a"])
+    query = source_of(database_url, None, key="n", query="SELECT count(*) AS n, b FROM t GROUP BY b -- by b")
+    assert query.title == "the query"
+    assert query.choose(con, SelectSpec(where="n > 1"), ["n", "b"]).rows == 2
+
+
+@pytest.mark.parametrize(
+    ("select", "said"),
+    [
+        ({"where": "natoin = 1"}, "`select.where` does not fit"),
+        ({"where": "id = 1) OR (1 = 1"}, "`select.where` is not one SQL expression"),
+        ({"where": "id = 1; DROP TABLE t"}, "`select.where` is not one SQL expression"),
+        ({"order_by": "natoin"}, "`select.order_by` does not fit"),
+        ({"order_by": "id) --"}, "`select.order_by` is not one SQL expression"),
+        ({"where": "id ="}, "`select.where` does not fit"),
+    ],
+)
+def test_sql_that_is_wrong_is_named(
+    database_kind: str, database_url: str, select: dict[str, str], said: str, con: duckdb.DuckDBPyConnection
+) -> None:
+    filled(database_url, f"CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, nation {TEXT[database_kind]})", [(1, "x")])
+    with pytest.raises(PlanError) as caught:
+        source_of(database_url).choose(con, SelectSpec(**select), ["id"])
+    assert caught.value.message.startswith(said)
+    assert "is not" in said or "nation" in caught.value.remedy
+    with open_(database_url) as raw:
+        assert raw.execute("SELECT count(*) FROM t").fetchone() == (1,)
+
+
+def test_brackets_in_quotes_and_comments_are_none(database_kind: str, database_url: str) -> None:
+    filled(database_url, f"CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, v {TEXT[database_kind]})", [(1, "a;)'b")])
+    quoted = '"v"' if database_kind != "mysql" else "`v`"
+    for where in (f"{quoted} = 'a;)''b' -- ;)", "v = /* ) ; */ 'a;)''b'", "(v LIKE '%;)%')"):
+        assert source_of(database_url).choose(connect(), SelectSpec(where=where), ["id"]).rows == 1
+    more = {"mysql": "v = 'a;)\\'b' # )", "postgresql": "v = E'a;)\\'b' AND v <> $x$;)$x$"}.get(database_kind)
+    if more is not None:
+        chosen = source_of(database_url).choose(connect(), SelectSpec(where=more), ["id"])
+        assert connect().execute(f"SELECT count(*) FROM {chosen.relation}").fetchone() == (1,)
+
+
+def test_a_table_or_file_that_is_not_there(database_kind: str, database_url: str, tmp_path: Path) -> None:
+    filled(database_url, "CREATE TABLE tenants (id INTEGER NOT NULL PRIMARY KEY)", [], "tenants")
+    with pytest.raises(SourceError, match="there is no table tenant in") as caught:
+        source_of(database_url, "tenant").columns()
+    assert "nearest there: tenants" in caught.value.remedy
+    with pytest.raises((SourceError, PlanError), match="query"):
+        source_of(database_url, None, query="SELECT * FROM nothing").columns()
+    if database_kind in ("sqlite", "duckdb"):
+        with pytest.raises(SourceError, match="there is no such file"):
+            source_of(f"{database_kind}:///{tmp_path}/none.db").columns()
+        assert not (tmp_path / "none.db").exists()
+
+
+def test_an_empty_table_and_names_that_differ_by_case(database_kind: str, database_url: str) -> None:
+    filled(database_url, "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, n INTEGER)", [])
+    source = source_of(database_url, select=SelectSpec(where="n = 1"))
+    assert read(source, connect()) == []
+    assert source.choose(connect(), SelectSpec(where="n = 1", order_by="n"), ["id"]).rows == 0
+    if database_kind == "postgresql":
+        filled(database_url, 'CREATE TABLE twins (id INTEGER PRIMARY KEY, "ID" INTEGER)', [])
+        with pytest.raises(SourceError, match="differ only by case"):
+            source_of(database_url, "twins").columns()
+
+
+@pytest.mark.postgresql
+def test_a_user_who_may_not_read_it_is_told_what_to_grant(postgresql: Any, new_database: Callable[[str], str]) -> None:
+    url = new_database("postgresql")
+    filled(url, "CREATE TABLE t (id INTEGER PRIMARY KEY)", [(1,)])
+    name = url.rpartition("/")[2]
+    postgresql.sql(f"DROP ROLE IF EXISTS guest_{name}", f"CREATE ROLE guest_{name} LOGIN")
+    guest = source_of(postgresql.url(name, user=f"guest_{name}", password="s3cret"))
+    with pytest.raises(SourceError, match="permission denied") as caught:
+        guest.attach(connect())
+    assert "GRANT SELECT ON t TO" in caught.value.remedy
+    assert "s3cret" not in str(caught.value) + repr(guest.address)
+
+
+class _Breaking(DatabaseSource):
+    """A source whose connection breaks in the middle, so many times."""
+
+    breaks = 2
+
+    def _connect(self) -> Connection:
+        con = super()._connect()
+        if self.breaks and self._seen is not None:
+            self.breaks -= 1
+            stream = con.stream
+
+            def broken(sql: str, params: Any = None, *, size: int = 10) -> Any:
+                for number, rows in enumerate(stream(sql, params, size=10)):
+                    if number == 3:
+                        raise DatabaseError(Trouble.LOST, "gone away")
+                    yield rows
+
+            con.stream = broken  # type: ignore[method-assign]
+        return con
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def test_a_reading_that_breaks_is_begun_anew(new_database: Callable[[str], str], kind: str) -> None:
+    url = new_database(kind)
+    filled(url, "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY)", [(n,) for n in range(100)])
+    spec = SourceSpec(connection="${X}", table="t", key=("id",))
+    source = _Breaking(spec, parse(url, Path("/")))
+    chosen = source.choose(connect(), SelectSpec(), ["id"])
+    assert source.breaks == 0
+    assert connect().execute(f"SELECT count(*), count(DISTINCT id) FROM {chosen.relation}").fetchone() == (100, 100)
+    impatient = _Breaking(spec, parse(url, Path("/")), patience_s=0.0)
+    with pytest.raises(SourceError, match="t cannot be read: gone away"):
+        impatient.choose(connect(), SelectSpec(), ["id"])
+
+
+def test_a_server_that_is_not_there_is_said_soon() -> None:
+    source = source_of("postgresql://u:s3cret@127.0.0.1:1/db")
+    source._patience_s = 0.0
+    with pytest.raises(SourceError, match=r"t cannot be read: postgresql://u@127\.0\.0\.1:1/db") as caught:
+        source.columns()
+    assert "s3cret" not in str(caught.value)
+
+
+HOSTILE = [
+    'a"b', "a`b", "a'b", "a]b", "a[b", "a;DROP TABLE t", "a--b", "a/*b", "a%sb", "%(x)s", "a?b", "a:b", "a$1b", "a{b}",
+    "a\\b", "a\nb", "a\tb", " a", "a.b", "1a", "select", "KEY", "order", "a b", "名前", "ملاحظات", "ünï", "a" * 63,
+    '""', "``", "''", "$$", "@x", "#x", "a,b", "a)b", "(a", "=a", "a\x01b", "é",
+]  # fmt: skip
+
+
+def test_forty_hostile_names_of_tables_and_columns(
+    database_kind: str, database_url: str, con: duckdb.DuckDBPyConnection
+) -> None:
+    assert len(HOSTILE) == 40
+    key_type = "VARCHAR(20)" if database_kind in ("mysql", "duckdb") else "TEXT"
+    with open_(database_url) as raw:
+        for name in HOSTILE:
+            quoted = raw.quote(name)
+            raw.run(f"CREATE TABLE {quoted} ({quoted} {key_type} NOT NULL PRIMARY KEY, v {key_type})")
+            raw.executemany(f"INSERT INTO {quoted} VALUES (?, ?)", [("k1", None), ("k2", "there"), ("k3", "レソト")])
+    for name in HOSTILE:
+        table = '"' + name.replace('"', '""') + '"'
+        source = source_of(database_url, table, key=name, select=SelectSpec(where="v IS NULL OR v <> '%s?'"))
+        select = SelectSpec(missing="v", placeholders=("レソト",), order_by="v")
+        chosen = source.choose(con, select, [name, "v"])
+        key = key_sql([name], chosen.columns)
+        found = con.execute(
+            f"SELECT {key} FROM ({select_sql(chosen.relation, chosen.select, chosen.columns)})"
+        ).fetchall()
+        assert sorted(found) == [("k1",), ("k3",)], name
+        assert read(source.of_keys(["k2", name]), con, "*")[0][:2] == ("k2", "there"), name
+        by_missing = source.choose(con, SelectSpec(missing=name, placeholders=(name, "k1")), [name])
+        assert con.execute(f"SELECT count(*) FROM {by_missing.relation}").fetchone() == (1,)
+        source.close()
