@@ -132,7 +132,7 @@ DECLARATIONS: dict[str, tuple[str | bytes, str, str]] = {
     "two statements": (BASE + "select: {where: 'id = 1; DROP TABLE x'}\n", "not one SQL expression", "semicolon"),
     "wrong order": (BASE + "select: {order_by: nosuch}\n", "`select.order_by` does not fit", "it is DuckDB SQL"),
     "its own source": (replaced("out.jsonl", "reviews.csv"), "part of the source", "under another name"),
-    "unknown store": (BASE + "store: postgres://x\n", "there is no store `postgres`|not yet in this version", "sqlite"),
+    "unknown store": (BASE + "store: postgre://x\n", "there is no store `postgre`", "postgres"),
     "a bucket": (replaced("reviews.csv", "s3://b/x.csv"), "s3:// addresses cannot be read", "mount the files"),
 }
 

@@ -84,13 +84,16 @@ class Place:
             con.close()
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(MariaDB, marks=pytest.mark.mariadb, id="mariadb"),
-        pytest.param(PostgreSQL, marks=pytest.mark.postgresql, id="postgresql"),
-    ],
-)
+ON_MARIADB = pytest.param(MariaDB, marks=pytest.mark.mariadb, id="mariadb")
+ON_POSTGRESQL = pytest.param(PostgreSQL, marks=pytest.mark.postgresql, id="postgresql")
+
+
+def on(kind: Any) -> Any:
+    """Proofs of what does not depend on the kind of server: on this one in the tests, on both in the soak."""
+    return pytest.mark.parametrize("place", [ON_MARIADB, ON_POSTGRESQL] if SOAK else [kind], indirect=True)
+
+
+@pytest.fixture(scope="module", params=[ON_MARIADB, ON_POSTGRESQL])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     # What it wrote is in the system's hands, which outlives a server that is killed.
     quick = {
@@ -204,6 +207,7 @@ def test_troubles_with_the_server_cost_time_and_nothing_else(served: ServedScene
     served.whole()
 
 
+@on(ON_POSTGRESQL)
 def test_a_server_that_stays_away_stops_the_run_so_that_it_goes_on_later(served: ServedScene, place: Place) -> None:
     short = f"{served.url}?patience=1"
     process = served.start(STORE_URL=short)
@@ -230,6 +234,7 @@ def test_a_server_that_stays_away_stops_the_run_so_that_it_goes_on_later(served:
     assert len(again) <= len(before) - len(kept)
 
 
+@on(ON_MARIADB)
 def test_a_runner_that_is_killed_is_followed_by_the_same_command_at_once(served: ServedScene) -> None:
     for point in ("claim.after_commit:3", "commit.before_commit:4"):
         known = len(served.ledger)
@@ -247,6 +252,7 @@ def test_a_runner_that_is_killed_is_followed_by_the_same_command_at_once(served:
     served.whole()
 
 
+@on(ON_POSTGRESQL)
 def test_two_runners_share_one_store_and_ask_nothing_twice(served: ServedScene, place: Place) -> None:
     first, second = served.start(), served.start()
     dropping = threading.Timer(1.5, place.drop_connections)

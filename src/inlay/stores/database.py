@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inlay.errors import StoreDamaged, StoreError
 from inlay.faultpoints import reach
 from inlay.stores.migrations import MIGRATIONS, migrate, present_version
+from inlay.stores.transactions import Con
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -201,7 +202,7 @@ class Database:
 
         return scan(self, pass_id, columns)
 
-    def size(self, con: sqlite3.Connection) -> dict[str, Any]:
+    def size(self, con: Con) -> dict[str, Any]:
         """See `Transactions.size`."""
 
         def number(query: str) -> int:

@@ -41,6 +41,7 @@ T = TypeVar("T")
 PREFIX = "inlay_"
 _POOL = 4  # idle readers kept open
 _DAY_MS = 86_400_000
+_FIRST_S = 20.0  # how long a server that was never reached is waited for, at most
 _CLOSE_MS = 2_000  # two clocks that differ by less are the same
 
 
@@ -87,6 +88,7 @@ class Server:
         self._writer: ServerConnection | None = None
         self._idle: deque[ServerConnection] = deque()
         self._ready = False  # the tables are those that this Inlay knows
+        self._reached = False  # it was there once: that its address is right is known
         self._gave_up = False  # waiting was in vain: the next call tries once, until one succeeds
         self._closed = False
         self._pid = os.getpid()
@@ -309,18 +311,20 @@ class Server:
             )
 
     def _patient(self, attempt: Callable[[], T]) -> T:
+        # Nothing is lost by giving up where nothing was begun, and a mistyped host need not be waited for.
+        patience_s = self._patience_s if self._reached else min(self._patience_s, _FIRST_S)
         try:
-            result = persist(attempt, patience_s=0.0 if self._gave_up else self._patience_s)
+            result = persist(attempt, patience_s=0.0 if self._gave_up else patience_s)
         except DatabaseError as error:
             self._gave_up = error.passing
-            raise self._told(error) from error
+            raise self._told(error, patience_s) from error
         except FOREIGN as error:
             raise translate(error, self.place) from error
-        self._gave_up = False
+        self._gave_up, self._reached = False, True
         return result
 
-    def _told(self, error: DatabaseError) -> StoreError:
-        waited = f"; waited {self._patience_s:.0f} s for it" if error.passing and self._patience_s >= 1 else ""
+    def _told(self, error: DatabaseError, waited_s: float = 0.0) -> StoreError:
+        waited = f"; waited {waited_s:.0f} s for it" if error.passing and waited_s >= 1 else ""
         ours = error.trouble in (Trouble.STATEMENT, Trouble.OTHER)
         remedy = "report this as a bug, with the message above" if ours else error.remedy
         return StoreError(f"store {self.place}: {error.message}{waited}", remedy=remedy)

@@ -131,7 +131,7 @@ def _type(name: str) -> pa.DataType:
 def _decoded(name: str, column: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
-    if name in _HASHES and not {0, 32}.issuperset(pc.binary_length(column).unique().to_pylist()):
+    if name in _HASHES and not {0, 32}.issuperset(pc.call_function("binary_length", [column]).unique().to_pylist()):
         raise ValueError("a hash of the wrong length")
     if name not in _TEXTS:
         return column
@@ -150,7 +150,7 @@ def _unhexed(column: pa.Array) -> pa.Array:
     if data is None or column.offset:
         return pa.array([bytes.fromhex(text).decode() for text in column.to_pylist()], pa.string())
     ends = pa.Array.from_buffers(pa.int32(), len(column) + 1, [None, offsets])
-    halves = pc.divide(ends, pa.scalar(2, pa.int32()))
+    halves = pc.call_function("divide", [ends, pa.scalar(2, pa.int32())])
     size = ends[len(column)].as_py()
     plain = pa.py_buffer(bytes.fromhex(data.slice(0, size).to_pybytes().decode("ascii")))
     out = pa.StringArray.from_buffers(len(column), halves.buffers()[1], plain)
