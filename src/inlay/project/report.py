@@ -44,6 +44,13 @@ class ReportedError:
         return cls(error.kind, text, error.remedy, exit_code_of(error))
 
 
+def _dollars(amount: float) -> str:
+    """Cents, and for less than ten of them what there is to see."""
+    return (
+        f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.2g}" if amount < 0.0001 else f"${amount:.4f}"
+    )
+
+
 def exit_code_of(error: Exception) -> int:
     """The exit code that an error means."""
     if not isinstance(error, InlayError):
@@ -115,10 +122,10 @@ class Report:
         if plan.rows_taken != plan.rows_selected:
             head += f", {plan.rows_taken:,} to ask"
         if self.dry_run:
-            cost = "at a price that is not known" if plan.cost_usd is None else f"about ${plan.cost_usd:,.2f}"
+            cost = "at a price that is not known" if plan.cost_usd is None else f"about {_dollars(plan.cost_usd)}"
             return f"{head}, {plan.calls:,} calls, {cost}: dry run, nothing was sent"
         end = f", stopped: {self.stopped.kind}" if self.stopped is not None else ""
-        cost = f"${summary['cost_usd']:,.2f}"
+        cost = _dollars(summary["cost_usd"])
         return f"{head}, {self.enriched:,} answered, {self.failed:,} failed, {cost}, {self.seconds:,.1f} s{end}"
 
     @property
