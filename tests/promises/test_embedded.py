@@ -21,6 +21,7 @@ from durable_scene import Scene, texts
 from inlay import project
 from inlay.errors import InlayError, SpecError
 from inlay.project import actions, altered
+from inlay.reporting.words import dollars
 from inlay.testing import Simulator
 
 
@@ -137,7 +138,8 @@ def test_switches_of_the_environment(scene: Scene, sim: Simulator, monkeypatch: 
     monkeypatch.setenv("INLAY_DRY_RUN", "true")
     report = scene.run()
     assert report.dry_run
-    assert report.line == "reviews: 10 selected, 10 calls, about $0.00: dry run, nothing was sent"
+    about = dollars(report.plan.cost_usd)
+    assert report.line == f"reviews: 10 selected, 10 calls, about {about}: dry run, nothing was sent"
     assert "INLAY_DRY_RUN is set" in report.notes[0]
     assert not (scene.folder / ".inlay").exists()
     monkeypatch.delenv("INLAY_DRY_RUN")
@@ -149,7 +151,9 @@ def test_switches_of_the_environment(scene: Scene, sim: Simulator, monkeypatch: 
     monkeypatch.setenv("INLAY_LIMIT", "3")
     report = scene.run()
     assert report.enriched == 3
-    assert report.line.startswith("reviews: 10 selected, 3 to ask, 3 answered, 0 failed, $0.00, ")
+    assert report.line.startswith(
+        f"reviews: 10 selected, 3 to ask, 3 answered, 0 failed, {dollars(report.summary['cost_usd'])}, "
+    )
     assert "INLAY_LIMIT is set: at most 3 rows" in report.notes
     assert scene.run(limit=1).enriched == 1  # what is said in so many words counts
     monkeypatch.delenv("INLAY_LIMIT")

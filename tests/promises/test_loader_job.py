@@ -67,7 +67,7 @@ def test_a_loader_goes_on_whatever_happens(scene: Scene, sim: Simulator, mariadb
     )
     out, _ = night(scene, 0, STAGING_URL=url)
     assert out[0] == "loaded 20"
-    assert out[1].startswith("tenant_nationality: 10 selected, 10 answered, 0 failed, $0.00, ")
+    assert out[1].startswith("tenant_nationality: 10 selected, 10 answered, 0 failed, $0.0")
     assert out[2] == "the load goes on, 10 enriched"
     out, _ = night(scene, 0, STAGING_URL=url)  # reloaded: nothing is asked
     assert out[1].startswith("tenant_nationality: 10 selected, 0 to ask, 0 answered, ")

@@ -15,6 +15,7 @@ from inlay.engine.tally import Tally
 from inlay.errors import InlayError, PlanError, RunStopped, SourceError, SpecError
 from inlay.planning.plan import Plan
 from inlay.project.rates import Day, HitRate
+from inlay.reporting.words import dollars
 from inlay.spec.model import Enrichment
 
 if TYPE_CHECKING:
@@ -42,13 +43,6 @@ class ReportedError:
             return cls("unexpected", what, "INLAY_TRACEBACK=1 logs where it happened", UNEXPECTED)
         text = str(error).removesuffix(f"\n  → {error.remedy}") if error.remedy else str(error)
         return cls(error.kind, text, error.remedy, exit_code_of(error))
-
-
-def _dollars(amount: float) -> str:
-    """Cents, and for less than ten of them what there is to see."""
-    return (
-        f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.2g}" if amount < 0.0001 else f"${amount:.4f}"
-    )
 
 
 def exit_code_of(error: Exception) -> int:
@@ -122,10 +116,10 @@ class Report:
         if plan.rows_taken != plan.rows_selected:
             head += f", {plan.rows_taken:,} to ask"
         if self.dry_run:
-            cost = "at a price that is not known" if plan.cost_usd is None else f"about {_dollars(plan.cost_usd)}"
+            cost = "at a price that is not known" if plan.cost_usd is None else f"about {dollars(plan.cost_usd)}"
             return f"{head}, {plan.calls:,} calls, {cost}: dry run, nothing was sent"
         end = f", stopped: {self.stopped.kind}" if self.stopped is not None else ""
-        cost = _dollars(summary["cost_usd"])
+        cost = dollars(summary["cost_usd"])
         return f"{head}, {self.enriched:,} answered, {self.failed:,} failed, {cost}, {self.seconds:,.1f} s{end}"
 
     @property
