@@ -254,5 +254,5 @@ def test_the_commands_of_care(moods: Scene, sim: Simulator, monkeypatch: pytest.
     assert "looks like a load that failed" in inlay("store", "prune", "--orphans", code=2)
     inlay("forget", "k00000", code=2)  # nobody can be asked
     said = inlay("forget", "k00000", "--yes")
-    assert "erased: 1 cells" in said
+    assert "erased: 1 cell, " in said
     assert "still in the source: k00000" in said

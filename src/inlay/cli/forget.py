@@ -6,6 +6,18 @@ import click
 
 from inlay.cli import options
 
+# What a store and the published tables call what went, as one and as many.
+_NAMED = {
+    "cells": ("cell", "cells"),
+    "answers": ("answer", "answers"),
+    "history": ("line of history", "lines of history"),
+    "attempts": ("attempt", "attempts"),
+    "corrections": ("correction", "corrections"),
+    "batch_lines": ("line of a batch", "lines of batches"),
+    "published": ("published row", "published rows"),
+    "published_history": ("published line of history", "published lines of history"),
+}
+
 
 @click.command(context_settings=options.CONTEXT)
 @click.argument("keys", nargs=-1, required=True, metavar="KEY…")
@@ -39,7 +51,7 @@ def forget(keys: tuple[str, ...], declaration: str, yes: bool, as_json: bool, qu
         screen.print_json(gone.to_json())
     elif not quiet:
         counts = {name: count for name, count in gone.deleted.items() if count}
-        listed = ", ".join(f"{words.count(count)} {name.replace('_', ' ')}" for name, count in counts.items())
+        listed = ", ".join(words.counted(count, *_NAMED.get(name, (name, name))) for name, count in counts.items())
         click.echo(f"erased: {listed}" if listed else "nothing was kept of them")
         for note in gone.notes:
             click.echo(f"note: {words.escaped(note)}")
