@@ -23,6 +23,7 @@ from inlay.databases.connection import Connection
 from inlay.databases.dialect import Dialect
 from inlay.faultpoints import reach
 from inlay.publish import shape
+from inlay.publish.collecting import rare_collections
 from inlay.publish.shape import CONTENT_HASH, CREATED, UPDATED, Shape, TargetColumn
 from inlay.publish.target import Target
 from inlay.publish.wide import CHANGED, NOT_SELECTED, PENDING, Block, WideTable
@@ -340,7 +341,7 @@ def publish_rows(blocks: Iterable[Block], rows: Rows, writer: Writer, *, apart: 
     few large statements, since each wait for an answer gives up the interpreter and has to win it back.
     """
     total = Counts()
-    with ThreadPoolExecutor(1, thread_name_prefix="inlay-publish") as sender:
+    with rare_collections(), ThreadPoolExecutor(1, thread_name_prefix="inlay-publish") as sender:
         sending: Future[None] | None = None
         for block in blocks:
             wanted, counts = writer.compare(rows.rows(block))
