@@ -201,8 +201,10 @@ class PassColumns:
         rows = [self._row(cell, note, known) for cell, note in zip(cells, notes, strict=True)]
         if human is not None:
             rows = [self._corrected(row, said) if said else row for row, said in zip(rows, human, strict=True)]
-        recipes = [None if isinstance(cell, str) or cell.answer is None else cell.answer.recipe_id for cell in cells]
-        served = [None if recipe is None else models.get(recipe) for recipe in recipes]
+        served = [
+            None if isinstance(cell, str) or cell.answer is None else models.get(cell.answer.recipe_id)
+            for cell in cells
+        ]
         out: list[list[Any]] = []
         below = 0
         for name, part, _, convert in self._fields:
