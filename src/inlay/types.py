@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 NANO = 1_000_000_000
 
@@ -299,9 +299,11 @@ class NewAnswer:
     latency_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
-    """An answer as it comes back from the store; its checksum was verified on the way."""
+class StoredAnswer(NamedTuple):
+    """An answer as it comes back from the store; its checksum was verified on the way.
+
+    A tuple, as a StoredCell is: publishing makes one of each a row, and setting a dozen frozen slots takes 2 µs.
+    """
 
     answer_id: int
     fingerprint: bytes
@@ -373,8 +375,7 @@ class Settlement:
     saved: Savings = Savings()
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCell:
+class StoredCell(NamedTuple):
     """A cell with its present answer (None: none yet)."""
 
     pass_id: int

@@ -247,6 +247,7 @@ def created(table: str, columns: Sequence[tuple[str, str]], key: Sequence[str], 
 
 # How large one statement of many rows may become: its values, and its bytes of text.
 _VALUES, _BYTES = 50_000, 1_000_000
+_LONG = (str, bytes)
 _SIZES = (2_000, 500, 100, 20, 4, 1)  # rows a statement; few sizes, so that statements are prepared once
 
 
@@ -255,7 +256,7 @@ def in_statements(
 ) -> None:
     """Run `statement(n)` over rows, n of them at a time: a round trip and a parse for many rows instead of each."""
     at = 0
-    weights = [sum(len(value) for value in row if isinstance(value, str | bytes)) for row in rows]
+    weights = [sum([len(value) for value in row if isinstance(value, _LONG)]) for row in rows]
     for size in _SIZES:
         if size > 1 and size * len(rows[0] if rows else ()) > _VALUES:
             continue

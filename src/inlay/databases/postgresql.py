@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10
 LOCK_S = 30
-_DOCUMENT = 4_000_000  # characters of text in one statement; PostgreSQL's own limit is 1 GB
+_DOCUMENT = 4_000_000  # bytes of JSON in one statement; PostgreSQL's own limit is 1 GB
 # By SQLSTATE, the whole of it or its class.
 _TROUBLES: dict[str, Trouble] = {
     "08": Trouble.LOST, "57P": Trouble.LOST, "53300": Trouble.LOST, "57014": Trouble.LOST, "40003": Trouble.LOST,
@@ -277,20 +277,35 @@ class PostgreSQL:
 def _with_rows(
     con: Connection, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]], head: str, tail: str
 ) -> None:
-    """Run a statement over rows that come as one bound value, a JSON document read as rows of the table itself.
+    """Run a statement over rows that come as one bound value, a JSON document of arrays.
 
-    Measured for 15 columns, CPU of this process a row: 8 µs; psycopg's executemany 15, many rows of VALUES 65."""
+    Measured for 15 columns, microseconds a row of this process and of the server: 1 and 13; as objects for
+    `json_populate_recordset` 2.3 and 17; psycopg's executemany 15 of this process, many rows of VALUES 65. Types have
+    no length here: a cast to a length cuts a text that is too long, where storing it is refused."""
+    found = con.execute(
+        "SELECT attname, format_type(atttypid, -1) FROM pg_attribute WHERE attrelid = ?::regclass AND attnum > 0",
+        (table,),
+    )
+    kinds: dict[str, str] = dict(found.fetchall())
+    cells = ", ".join(f"(r->>{at})::{kinds.get(name, 'text')} AS {con.quote(name)}" for at, name in enumerate(names))
+    text = f"{head} (SELECT {cells} FROM jsonb_array_elements(?::jsonb) AS r) AS new {tail}"
+    for document in _documents(rows):
+        con.execute(text, (document,))
+
+
+def _documents(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """Rows as JSON arrays of arrays, none longer than _DOCUMENT unless it is a single row."""
     import orjson
 
-    text = f"{head} json_populate_recordset(NULL::{table}, ?::json) AS new {tail}"
-    at = 0
-    while at < len(rows):
-        size, end = 0, at
-        while end < len(rows) and (end == at or size < _DOCUMENT):
-            size += sum(len(value) for value in rows[end] if isinstance(value, str))
-            end += 1
-        con.execute(text, (orjson.dumps([dict(zip(names, row, strict=True)) for row in rows[at:end]]).decode(),))
-        at = end
+    if not rows:
+        return
+    text = orjson.dumps(rows)
+    if len(text) <= _DOCUMENT or len(rows) == 1:
+        yield text.decode()
+        return
+    half = len(rows) // 2
+    yield from _documents(rows[:half])
+    yield from _documents(rows[half:])
 
 
 def _without_nul(value: str) -> str:

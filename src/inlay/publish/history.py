@@ -70,9 +70,7 @@ class History:
         quote = con.dialect.quote
         sent = Sent(con.dialect, self.shape.columns)
         columns, key = [quote(name) for name in self.shape.names], [quote(name) for name in self.shape.key]
-        con.dialect.upsert_rows(
-            con, self.shape.sql(con), columns, key, (), [sent(row) for row in rows], self.shape.schema
-        )
+        con.dialect.upsert_rows(con, self.shape.sql(con), columns, key, (), sent(rows), self.shape.schema)
 
     def _rows(
         self, store: Store, name: str, events: Sequence[tuple[str, CellEvent]], models: dict[int, str]

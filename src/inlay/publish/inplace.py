@@ -66,7 +66,7 @@ class Updater:
         """See `Writer.compare`. A row that the table has lost since is counted nowhere."""
         width = len(self._shape.key)
         hashes = hashed(rows, self._content)
-        sent = [self._sent(row) for row in rows]
+        sent = self._sent(rows)
         keys = [row[:width] for row in sent]
         mark = self._shape.names[-1]
         found = self._target.do(lambda con: known_hashes(con, self._shape, keys, mark), alone=False)

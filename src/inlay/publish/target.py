@@ -107,8 +107,8 @@ class Target:
         """Widen the text columns that are too short for one of these rows, before it is written; `limits`, from
         `Shape.limits`, is kept up to date. A row begins with the column at the place `first`. Raises TargetError."""
         for place, longest in list(limits.items()):
-            values = (row[place] for row in rows if place < len(row))
-            if any(isinstance(value, str) and len(value) > longest for value in values):
+            values = [row[place] for row in rows] if rows and place < len(rows[0]) else []
+            if max([len(value) for value in values if isinstance(value, str)], default=0) > longest:
                 self.do(lambda con, place=place: shape.widen(con, place + first), alone=False)
                 del limits[place]
 

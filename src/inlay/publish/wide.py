@@ -256,20 +256,26 @@ class WideTable:
         """The columns of the fields of a pass, by its number in topological order."""
         return self._passes[index][2].field_schema()
 
-    def input_hash(self, block: Block, index: int, row: int) -> str | None:
-        """SHA-256 of the input that a cell's answer was given for, as 64 hex digits; None where it has none.
+    def input_hashes(self, block: Block, index: int) -> list[str | None]:
+        """SHA-256 of the input that each cell's answer was given for, as 64 hex digits; None where it has none.
 
         Of a pass that reads no earlier one it is that of the canonical input; otherwise of `ROW|UPSTREAM`, the hash of
         the row's own part and that of what was read of earlier passes, in hex.
         """
-        cell = block.cells[index][row]
-        if isinstance(cell, str):
-            return None
-        column = self._readings[index][cell.recipe_id].hash_column
-        text = block.hashes[column][row] if column is not None else ""
-        if not cell.upstream_hash:
-            return text
-        return hashlib.sha256(f"{text}|{cell.upstream_hash.hex()}".encode()).hexdigest()
+        texts = {
+            recipe: block.hashes.get(reading.hash_column or "") for recipe, reading in self._readings[index].items()
+        }
+        out: list[str | None] = []
+        for row, cell in enumerate(block.cells[index]):
+            if isinstance(cell, str):
+                out.append(None)
+                continue
+            column = texts[cell.recipe_id]
+            text = column[row] if column is not None else ""
+            if cell.upstream_hash:
+                text = hashlib.sha256(f"{text}|{cell.upstream_hash.hex()}".encode()).hexdigest()
+            out.append(text)
+        return out
 
     def _said(self, keys: Sequence[str]) -> dict[tuple[str, str], dict[str, FieldAnswer]]:
         """What people say of these rows, by pass and key; only fields that there still are."""

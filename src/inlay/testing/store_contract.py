@@ -13,7 +13,6 @@ judges runners. What stays true: the suite sees a store through the contract alo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ class StoreContract(ClaimsContract, CorrectionsContract, ErasureContract, LanesC
         unseen = scene.cell("2", "y", CellState.FAILED, reason="timeout", keep_answer=True)
         scene.clock.now += 10
         scene.store.commit([Settlement(cells=(note, unseen))], run=run)
-        assert scene.read("1") == replace(before, reason="timeout", message="遅い", tries=3, updated_at=scene.clock.now)
+        assert scene.read("1") == before._replace(reason="timeout", message="遅い", tries=3, updated_at=scene.clock.now)
         assert scene.read("2").state == CellState.FAILED
         events = scene.store.history(scene.ref.pass_id, "1")
         assert [(event.state, event.answer_id) for event in events] == [
