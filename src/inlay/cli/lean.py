@@ -1,7 +1,8 @@
 """What `inlay plan` does without: pandas, which pyarrow would import with its very first array.
 
-What stays true: this is for a process that is the command's own and ends with it, never for a library's user. `to_pandas`
-would still find pandas afterwards; but that pandas' own nulls are nulls, Arrow would not know.
+What stays true: this is for a process that is the command's own and ends with it (`main` says so), never for whoever
+calls a command from their own Python. `to_pandas` would still find pandas afterwards; but that pandas' own nulls are
+nulls, Arrow would not know.
 """
 
 from __future__ import annotations
@@ -9,6 +10,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+
+
+_ours = False
+
+
+def this_process_is_ours() -> None:
+    """Say that this process does nothing but the command."""
+    global _ours
+    _ours = True
 
 
 class _Hidden:
@@ -21,8 +31,9 @@ class _Hidden:
 
 
 def without_pandas() -> None:
-    """Let pyarrow look for pandas now, and not find it: 0.2 s of CPU (measured: 300 modules). Idempotent."""
-    if "pandas" in sys.modules:
+    """Let pyarrow look for pandas now, and not find it: 0.2 s of CPU (measured: 300 modules). Idempotent; does nothing in a
+    process that is not ours."""
+    if not _ours or "pandas" in sys.modules:
         return
     import pyarrow as pa
 
