@@ -156,7 +156,7 @@ def canonical_sql(column: str, duckdb_type: str, steps: Sequence[str] = (), *, a
     text = plain_sql(column, duckdb_type)
     tag = _TAGS.get(_class(duckdb_type))
     if tag is not None:
-        return f"coalesce('{tag}' || strlen({text}) || ':' || ({text}) || ';', '_;')"
+        return f"CASE WHEN ({text}) IS NULL THEN '_;' ELSE concat('{tag}', strlen({text}), ':', {text}, ';') END"
     if as_is:
         return f"CASE WHEN {text} IS NULL THEN '_;' ELSE concat('s', strlen({text}), ':', {text}, ';') END"
     normal = f"{NFKC_FUNCTION}({text}) = {text}" if "nfkc" in steps else _is_nfc_sql(text)

@@ -103,7 +103,7 @@ class Judging:
             else:
                 chosen = chosen_rows(self._con, source, enrichment)
             self.types, self._from, self.select = dict(chosen.columns), chosen.relation, chosen.select
-            self._rows_source = chosen.rows
+            self._rows_source, self._told_apart = chosen.rows, chosen.told_apart
             self.key = key_sql(enrichment.source.key, self.types)
             self.selected = select_sql(self._from, self.select, self.types)
             self._rules = [
@@ -323,7 +323,10 @@ class Judging:
         Null and duplicate keys are refused with the offenders shown.
         """
         select = self.select
-        rows = check_keys(self._con, self._from, self._enrichment.source.key, self.types, self._title)
+        if self._told_apart:
+            rows = int(self.one(f"SELECT count(*) FROM {self._from}")[0])
+        else:
+            rows = check_keys(self._con, self._from, self._enrichment.source.key, self.types, self._title)
         every = rows if self._rows_source is None else self._rows_source
         if select.missing is not None and not select.known:
             reason = missing_reason_sql(select, self.types)

@@ -26,12 +26,14 @@ WHERE, PLACE = "__inlay_where", "__inlay_place"
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """Rows to plan over. `select` is what is left to do in DuckDB's SQL over `relation`; `rows` is how many the whole
-    source has, where the source has counted them and refused bad keys itself (None: `relation` is the whole source)."""
+    source has, where the source has counted them and refused bad keys itself (None: `relation` is the whole source).
+    `told_apart`: no two of these rows can have the same key, and none has none."""
 
     relation: str
     columns: Mapping[str, str]
     select: SelectSpec
     rows: int | None = None
+    told_apart: bool = False
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from inlay.databases.address import DUCKDB, MYSQL, SQLITE, Address
+from inlay.databases.address import DUCKDB, MYSQL, POSTGRESQL, SQLITE, Address
 from inlay.databases.connection import PATIENCE_S, Connection, Database, persist
 from inlay.databases.dialect import Column, quoted_table, table_parts
 from inlay.databases.errors import DatabaseError, Trouble
@@ -125,7 +125,8 @@ class DatabaseSource:
             self._chosen[asked] = self.persistently(lambda found: self._choose(found, select, names), select)
         path, rows = self._chosen[asked]
         left = select.model_copy(update={"where": None, "order_by": None if select.order_by is None else PLACE})
-        return Chosen(spool.relation(path), {name: known[name].type for name in names}, left, rows)
+        types = {name: known[name].type for name in names}
+        return Chosen(spool.relation(path), types, left, rows, self._told_apart())
 
     def close(self) -> None:
         """Remove what was read; what is asked for afterwards is read anew. Idempotent."""
@@ -232,6 +233,13 @@ class DatabaseSource:
         rest = f"FROM {shape.relation}{where}{order}"
         read = self._lay_down(con, path, chosen, rest, place=PLACE if order else None)
         return path, read if rows is None else rows
+
+    def _told_apart(self) -> bool:
+        """Whether keys that differ in the database, as `check_key` saw to, differ as text here, too: whole numbers of
+        a server do; of what SQLite holds, and of text in some encodings, nobody can say."""
+        types = {column.name: column.type for column in self._look()[0].columns}
+        whole = all(types[name] in ("BIGINT", "UBIGINT") and name not in self.spec.types for name in self.spec.key)
+        return whole and self.address.kind in (MYSQL, POSTGRESQL)
 
     def _conditions(self, con: Connection, select: SelectSpec, shape: _Shape) -> list[str]:
         """`where`, and what holds for every row that may count as missing (or, for `known`, as there)."""

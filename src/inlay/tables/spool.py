@@ -33,6 +33,8 @@ Rows = list[tuple[Any, ...]]
 
 # How many rows a list of them holds; and a row group of the file, which DuckDB keeps in memory while it is written.
 LIST_ROWS = 1_000
+# Lists are put together up to so many rows or bytes.
+_BATCH_ROWS, _BATCH_BYTES = 8_192, 1_000_000
 _GROUP_BYTES, _GROUP_ROWS = 48_000_000, (2_048, 122_880)
 _MARK = "inlay-misfit"
 _FOUND = re.compile(rf"{_MARK}:(\d+):([0-9A-F]*)")
@@ -187,6 +189,7 @@ class _Batches:
         self._rows = rows
         self._readings = readings
         self._schema = schema
+        self._struct = pa.struct(list(schema))
         self._first = self._next()  # before DuckDB is asked for anything, so that most errors come plainly
         self.width = 0 if self._first is None else self._first.nbytes // max(1, self._first.num_rows)
 
@@ -205,12 +208,28 @@ class _Batches:
         return batch
 
     def _next(self) -> pa.RecordBatch | None:
-        rows = next(self._rows, None)
-        if rows is None:
-            return None
-        columns = zip(*rows, strict=True)
-        arrays = [_array(reading, values) for reading, values in zip(self._readings, columns, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        """Some lists as one batch: DuckDB works on 2,048 rows at a time, and is slower with fewer."""
+        parts: list[pa.RecordBatch] = []
+        rows = size = 0
+        while rows < _BATCH_ROWS and size < _BATCH_BYTES:
+            found = next(self._rows, None)
+            if found is None:
+                break
+            parts.append(self._batch(found))
+            rows += parts[-1].num_rows
+            size += parts[-1].nbytes
+        if len(parts) > 1:
+            return pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
+        return parts[0] if parts else None
+
+    def _batch(self, rows: Rows) -> pa.RecordBatch:
+        try:
+            # Row by row in one go: turning rows into columns first costs as much again.
+            return pa.RecordBatch.from_struct_array(pa.array(rows, self._struct))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            columns = zip(*rows, strict=True)
+            arrays = [_array(reading, values) for reading, values in zip(self._readings, columns, strict=True)]
+            return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
 
 def _array(reading: Reading, values: Sequence[Any]) -> pa.Array:
