@@ -10,6 +10,7 @@ consistent moment; between batches cells may change, as `scan_cells` allows.
 from __future__ import annotations
 
 import array
+import binascii
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -162,11 +163,18 @@ def _hashes(data: bytes, count: int) -> pa.Array:
         raise ValueError("a hash of the wrong length")
     if not any(data):  # the usual case of a pass that reads no earlier one
         return pa.repeat(pa.scalar("", pa.string()), count)
-    offsets = array.array("i", range(0, 32 * count + 1, 32))
-    hexes = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data.hex().encode()))
+    hexes = pa.StringArray.from_buffers(count, _offsets(count), pa.py_buffer(binascii.hexlify(data)))
     if _NO_HASH not in data:
         return hexes
     return pa.array(["" if text == _NO_HASH.hex() else text for text in hexes.to_pylist()], pa.string())
+
+
+@lru_cache(maxsize=2)  # all chunks but the last are of one size
+def _offsets(count: int) -> pa.Buffer:
+    """Where each of so many texts of 32 bytes begins, and where the last ends."""
+    import pyarrow as pa
+
+    return pa.py_buffer(array.array("i", range(0, 32 * count + 1, 32)))
 
 
 _READERS: dict[str, Callable[[Any, int], pa.Array]] = {
