@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from inlay._version import __version__
-from inlay.cli import lean, options, screen
+from inlay.cli import options, screen
 from inlay.cli.words import escaped
 from inlay.errors import (
     InlayError,
@@ -206,7 +206,6 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # This process is ours: Arrow's own pool keeps freed memory (18 MB of 50,000 rows), the system's gives it back.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    lean.this_process_is_ours()
     for stream in (sys.stdout, sys.stderr):
         # A terminal without UTF-8, or a lone surrogate in somebody's key, must not end a command.
         if isinstance(stream, io.TextIOWrapper):

@@ -29,9 +29,7 @@ def plan(declaration: str, limit: int | None, refresh: str | None, mode: str | N
     """
     from inlay import project
     from inlay.cli import draw_plan, screen
-    from inlay.cli.lean import without_pandas
 
-    without_pandas()
     found = project.plan(declaration, limit=limit, refresh=options.refreshing(refresh), mode=mode)
     if as_json:
         screen.print_json(found.to_json())

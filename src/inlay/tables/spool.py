@@ -190,6 +190,7 @@ class _Batches:
         self._readings = readings
         self._schema = schema
         self._struct = pa.struct(list(schema))
+        self._whole = [place for place, reading in enumerate(readings) if pa.types.is_integer(reading.raw)]
         self._first = self._next()  # before DuckDB is asked for anything, so that most errors come plainly
         self.width = 0 if self._first is None else self._first.nbytes // max(1, self._first.num_rows)
 
@@ -224,6 +225,8 @@ class _Batches:
 
     def _batch(self, rows: Rows) -> pa.RecordBatch:
         try:
+            if any(isinstance(row[place], float) for place in self._whole for row in rows):
+                raise TypeError  # Arrow would cut 1.5 down to 1
             # Row by row in one go: turning rows into columns first costs as much again.
             return pa.RecordBatch.from_struct_array(pa.array(rows, self._struct))
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
@@ -234,6 +237,8 @@ class _Batches:
 
 def _array(reading: Reading, values: Sequence[Any]) -> pa.Array:
     try:
+        if pa.types.is_integer(reading.raw) and any(isinstance(value, float) for value in values):
+            raise TypeError  # as above
         return pa.array(values, reading.raw)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         # SQLite's columns hold what was put into them, whatever they were declared as.

@@ -62,3 +62,10 @@ def test_what_does_not_fit_is_named_wherever_it_stands(tmp_path: Path) -> None:
         lay_down(tmp_path / "rows.parquet", READINGS, broken())
     assert (error.value.column, error.value.value) == ("born", "yesterday")
     assert not (tmp_path / "rows.parquet").exists()
+
+
+@pytest.mark.parametrize("rows", [[(1, 2), (2, 1.5)], [(1, "x"), (2, 1.5)]])
+def test_a_part_of_a_number_is_never_cut_off(tmp_path: Path, rows: Rows) -> None:
+    readings = [Reading("id", "id", pa.int64(), "{}", "BIGINT"), Reading("n", "n", pa.int64(), "{}", "BIGINT")]
+    with pytest.raises(Misfit):
+        lay_down(tmp_path / "rows.parquet", readings, iter([rows]))
