@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from inlay.databases.address import Address
 from inlay.databases.errors import DatabaseError, Trouble
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from inlay.databases.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,33 @@ class Column:
     type: str
     native: str
     nullable: bool = True
+
+
+class Opened(Protocol):
+    """A connection, as a dialect uses it; see `connection.Connection`."""
+
+    raw: Any
+    address: Address
+
+    def guarded(self) -> AbstractContextManager[None]:
+        """Turn the driver's errors into a DatabaseError."""
+        ...
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """Run one statement of ours (`?` for values)."""
+        ...
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement of ours for each of these rows."""
+        ...
+
+    def quote(self, name: str) -> str:
+        """An identifier as SQL."""
+        ...
+
+    def keep(self, file: IO[Any]) -> None:
+        """Hold a file open for as long as this connection."""
+        ...
 
 
 class Dialect(Protocol):
@@ -68,19 +94,19 @@ class Dialect(Protocol):
         everything else as the database writes it, as str, or as Python's own value; None for NULL."""
         ...
 
-    def described(self, con: Connection, query: str) -> list[Column]:
+    def described(self, con: Opened, query: str) -> list[Column]:
         """The columns of a SELECT, without running it."""
         ...
 
-    def table_columns(self, con: Connection, table: Sequence[str]) -> list[Column]:
+    def table_columns(self, con: Opened, table: Sequence[str]) -> list[Column]:
         """The columns of a table, in order; empty where there is no such table."""
         ...
 
-    def tables(self, con: Connection) -> list[str]:
+    def tables(self, con: Opened) -> list[str]:
         """The tables and views that this user may see, as `table_parts` reads them: schema.table, mostly."""
         ...
 
-    def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
+    def primary_key(self, con: Opened, table: Sequence[str]) -> tuple[str, ...]:
         """The columns of the primary key (or of a unique key over columns that are never null); empty without one."""
         ...
 
@@ -109,7 +135,7 @@ class Dialect(Protocol):
 
     def upsert_rows(
         self,
-        con: Connection,
+        con: Opened,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -122,7 +148,7 @@ class Dialect(Protocol):
 
     def update_rows(
         self,
-        con: Connection,
+        con: Opened,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -138,7 +164,7 @@ class Dialect(Protocol):
         goes as it is. Moments are UTC."""
         ...
 
-    def lock(self, con: Connection, name: str, wait_s: float) -> bool:
+    def lock(self, con: Opened, name: str, wait_s: float) -> bool:
         """Take a lock by name that ends with the connection; False where another session has it for so long."""
         ...
 
@@ -252,7 +278,7 @@ _SIZES = (2_000, 500, 100, 20, 4, 1)  # rows a statement; few sizes, so that sta
 
 
 def in_statements(
-    con: Connection, statement: Callable[[int], str], rows: Sequence[Sequence[Any]], *, most_bytes: int = _BYTES
+    con: Opened, statement: Callable[[int], str], rows: Sequence[Sequence[Any]], *, most_bytes: int = _BYTES
 ) -> None:
     """Run `statement(n)` over rows, n of them at a time: a round trip and a parse for many rows instead of each."""
     at = 0

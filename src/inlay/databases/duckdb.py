@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inlay.databases import dialect
 from inlay.databases.address import Address
-from inlay.databases.dialect import Column
+from inlay.databases.dialect import Column, Opened
 from inlay.databases.errors import Trouble
 from inlay.databases.mysql import dialect_type, first_key
 from inlay.databases.sqlite import file_lock
@@ -19,7 +19,6 @@ from inlay.databases.sqlite import file_lock
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from inlay.databases.connection import Connection
 
 _ROWS = "__inlay_rows"
 
@@ -87,13 +86,13 @@ class DuckDB:
         finally:
             cursor.close()
 
-    def described(self, con: Connection, query: str) -> list[Column]:
+    def described(self, con: Opened, query: str) -> list[Column]:
         """See `Dialect.described`."""
         with con.guarded():
             rows = con.raw.execute(f"DESCRIBE SELECT * FROM ({query}\n)").fetchall()
         return [Column(row[0], row[1], row[1]) for row in rows]
 
-    def table_columns(self, con: Connection, table: Sequence[str]) -> list[Column]:
+    def table_columns(self, con: Opened, table: Sequence[str]) -> list[Column]:
         """See `Dialect.table_columns`."""
         rows = con.execute(
             "SELECT column_name, data_type, is_nullable FROM duckdb_columns() WHERE table_name = ? "
@@ -103,7 +102,7 @@ class DuckDB:
         ).fetchall()
         return [Column(name, kind, kind, bool(nullable)) for name, kind, nullable in rows]
 
-    def tables(self, con: Connection) -> list[str]:
+    def tables(self, con: Opened) -> list[str]:
         """See `Dialect.tables`."""
         rows = con.execute(
             "SELECT schema_name, name FROM (SELECT schema_name, table_name AS name, database_name FROM duckdb_tables() "
@@ -112,7 +111,7 @@ class DuckDB:
         ).fetchall()
         return [table if schema == "main" else f"{schema}.{table}" for schema, table in rows]
 
-    def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
+    def primary_key(self, con: Opened, table: Sequence[str]) -> tuple[str, ...]:
         """See `Dialect.primary_key`."""
         rows = con.execute(
             "SELECT constraint_index, constraint_type, unnest(constraint_column_names) FROM duckdb_constraints() "
@@ -157,7 +156,7 @@ class DuckDB:
 
     def upsert_rows(
         self,
-        con: Connection,
+        con: Opened,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -173,7 +172,7 @@ class DuckDB:
 
     def update_rows(
         self,
-        con: Connection,
+        con: Opened,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -189,7 +188,7 @@ class DuckDB:
         self._with_rows(con, rows, schema, f"UPDATE {table} SET {changed} FROM {_ROWS} WHERE {same}")
 
     @staticmethod
-    def _with_rows(con: Connection, rows: Sequence[Sequence[Any]], schema: pa.Schema, sql: str) -> None:
+    def _with_rows(con: Opened, rows: Sequence[Sequence[Any]], schema: pa.Schema, sql: str) -> None:
         """Run a statement over rows that stand beside the database as an Arrow table: DuckDB's own executemany takes
         them one by one, a hundred times slower."""
         import pyarrow as pa
@@ -211,6 +210,6 @@ class DuckDB:
         del kind
         return None
 
-    def lock(self, con: Connection, name: str, wait_s: float) -> bool:
+    def lock(self, con: Opened, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`."""
         return file_lock(con, name, wait_s)

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from inlay.databases import dialect
 from inlay.databases.address import Address
-from inlay.databases.dialect import Column
+from inlay.databases.dialect import Column, Opened
 from inlay.databases.errors import Trouble
 from inlay.errors import SpecError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from inlay.databases.connection import Connection
 
 CONNECT_S = 10
 SHORT_TEXT = 255  # characters of a text that can be a key, or be indexed whole
@@ -175,7 +174,7 @@ class MySQL:
                 _hang_up(raw)
             cursor.close()
 
-    def described(self, con: Connection, query: str) -> list[Column]:
+    def described(self, con: Opened, query: str) -> list[Column]:
         """See `Dialect.described`."""
         from pymysql.constants import FIELD_TYPE, FLAG
 
@@ -224,7 +223,7 @@ class MySQL:
             out.append(Column(field.name, kind, str(code), not flags & FLAG.NOT_NULL))
         return out
 
-    def table_columns(self, con: Connection, table: Sequence[str]) -> list[Column]:
+    def table_columns(self, con: Opened, table: Sequence[str]) -> list[Column]:
         """See `Dialect.table_columns`."""
         rows = con.execute(
             "SELECT column_name, data_type, column_type, is_nullable, numeric_precision, numeric_scale "
@@ -234,7 +233,7 @@ class MySQL:
         ).fetchall()
         return [Column(row[0], _read_as(*row[1:3], *row[4:6]), row[2], row[3] == "YES") for row in rows]
 
-    def tables(self, con: Connection) -> list[str]:
+    def tables(self, con: Opened) -> list[str]:
         """See `Dialect.tables`."""
         rows = con.execute(
             "SELECT table_schema, table_name, table_schema = database() FROM information_schema.tables "
@@ -242,7 +241,7 @@ class MySQL:
         ).fetchall()
         return [name for schema, table, own in rows for name in (f"{schema}.{table}", *((table,) if own else ()))]
 
-    def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
+    def primary_key(self, con: Opened, table: Sequence[str]) -> tuple[str, ...]:
         """See `Dialect.primary_key`."""
         rows = con.execute(
             "SELECT s.index_name, s.column_name FROM information_schema.statistics s "
@@ -295,7 +294,7 @@ class MySQL:
 
     def upsert_rows(
         self,
-        con: Connection,
+        con: Opened,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -308,7 +307,7 @@ class MySQL:
 
     def update_rows(
         self,
-        con: Connection,
+        con: Opened,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -332,7 +331,7 @@ class MySQL:
 
         return _moment if pa.types.is_timestamp(kind) else None
 
-    def lock(self, con: Connection, name: str, wait_s: float) -> bool:
+    def lock(self, con: Opened, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`. A server-wide name of at most 64 characters."""
         deadline = time.monotonic() + wait_s
         while True:  # the driver's own time for reading may be shorter than the wait

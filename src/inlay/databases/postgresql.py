@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from inlay.databases import dialect
 from inlay.databases.address import Address
-from inlay.databases.dialect import Column
+from inlay.databases.dialect import Column, Opened
 from inlay.databases.errors import Trouble
 from inlay.databases.mysql import dialect_type, first_key
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from inlay.databases.connection import Connection
 
 CONNECT_S = 10
 LOCK_S = 30
@@ -127,7 +126,7 @@ class PostgreSQL:
             if own and raw.info.transaction_status.name != "IDLE" and not raw.closed:
                 raw.execute("ROLLBACK")
 
-    def described(self, con: Connection, query: str) -> list[Column]:
+    def described(self, con: Opened, query: str) -> list[Column]:
         """See `Dialect.described`."""
         with con.guarded():
             cursor = con.raw.execute(f"SELECT * FROM ({query}\n) AS inlay_described LIMIT 0")
@@ -146,7 +145,7 @@ class PostgreSQL:
             out.append(Column(column.name, kind, native))
         return out
 
-    def table_columns(self, con: Connection, table: Sequence[str]) -> list[Column]:
+    def table_columns(self, con: Opened, table: Sequence[str]) -> list[Column]:
         """See `Dialect.table_columns`."""
         found = con.execute("SELECT to_regclass(?)::oid::bigint", (dialect.quoted_table(self, table),)).fetchone()
         if found is None or found[0] is None:
@@ -166,7 +165,7 @@ class PostgreSQL:
             out.append(Column(name, kind, full, nullable))
         return out
 
-    def tables(self, con: Connection) -> list[str]:
+    def tables(self, con: Opened) -> list[str]:
         """See `Dialect.tables`."""
         rows = con.execute(
             "SELECT table_schema, table_name, table_schema = current_schema() FROM information_schema.tables "
@@ -174,7 +173,7 @@ class PostgreSQL:
         ).fetchall()
         return [name for schema, table, own in rows for name in (f"{schema}.{table}", *((table,) if own else ()))]
 
-    def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
+    def primary_key(self, con: Opened, table: Sequence[str]) -> tuple[str, ...]:
         """See `Dialect.primary_key`."""
         found = con.execute("SELECT to_regclass(?)::oid::bigint", (dialect.quoted_table(self, table),)).fetchone()
         if found is None or found[0] is None:
@@ -226,7 +225,7 @@ class PostgreSQL:
 
     def upsert_rows(
         self,
-        con: Connection,
+        con: Opened,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -241,7 +240,7 @@ class PostgreSQL:
 
     def update_rows(
         self,
-        con: Connection,
+        con: Opened,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -263,7 +262,7 @@ class PostgreSQL:
             return str
         return _hex if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else None
 
-    def lock(self, con: Connection, name: str, wait_s: float) -> bool:
+    def lock(self, con: Opened, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`."""
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
         deadline = time.monotonic() + wait_s
@@ -275,7 +274,7 @@ class PostgreSQL:
 
 
 def _with_rows(
-    con: Connection, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]], head: str, tail: str
+    con: Opened, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]], head: str, tail: str
 ) -> None:
     """Run a statement over rows that come as one bound value, a JSON document of arrays.
 

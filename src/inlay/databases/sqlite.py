@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from inlay.databases import dialect
 from inlay.databases.address import Address
-from inlay.databases.dialect import Column
+from inlay.databases.dialect import Column, Opened
 from inlay.databases.errors import Trouble
 from inlay.databases.mysql import dialect_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from inlay.databases.connection import Connection
 
 BUSY_S = 30.0
 _TROUBLES = {
@@ -93,7 +92,7 @@ class SQLite:
         finally:
             cursor.close()
 
-    def described(self, con: Connection, query: str) -> list[Column]:
+    def described(self, con: Opened, query: str) -> list[Column]:
         """See `Dialect.described`. SQLite tells a query's names alone: its types are those of a view over it."""
         with con.guarded():
             # The view is a write to what is in memory alone, which a transaction that only reads refuses, too.
@@ -107,19 +106,19 @@ class SQLite:
                 con.raw.execute(f"PRAGMA query_only = {int(only_reads)}")
         return [Column(row[1], read_as(row[2]), row[2]) for row in rows]
 
-    def table_columns(self, con: Connection, table: Sequence[str]) -> list[Column]:
+    def table_columns(self, con: Opened, table: Sequence[str]) -> list[Column]:
         """See `Dialect.table_columns`."""
         schema = f"{self.quote(table[-2])}." if len(table) > 1 else ""
         with con.guarded():
             rows = con.raw.execute(f"PRAGMA {schema}table_xinfo({self.quote(table[-1])})").fetchall()
         return [Column(row[1], read_as(row[2]), row[2], not row[3]) for row in rows if row[6] != 1]
 
-    def tables(self, con: Connection) -> list[str]:
+    def tables(self, con: Opened) -> list[str]:
         """See `Dialect.tables`."""
         rows = con.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')").fetchall()
         return [row[0] for row in rows]
 
-    def primary_key(self, con: Connection, table: Sequence[str]) -> tuple[str, ...]:
+    def primary_key(self, con: Opened, table: Sequence[str]) -> tuple[str, ...]:
         """See `Dialect.primary_key`. An INTEGER PRIMARY KEY is never null; any other one may be, in SQLite."""
         schema = f"{self.quote(table[-2])}." if len(table) > 1 else ""
         with con.guarded():
@@ -157,7 +156,7 @@ class SQLite:
 
     def upsert_rows(
         self,
-        con: Connection,
+        con: Opened,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -170,7 +169,7 @@ class SQLite:
 
     def update_rows(
         self,
-        con: Connection,
+        con: Opened,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -190,7 +189,7 @@ class SQLite:
             return dt.date.isoformat
         return str if pa.types.is_decimal(kind) else None
 
-    def lock(self, con: Connection, name: str, wait_s: float) -> bool:
+    def lock(self, con: Opened, name: str, wait_s: float) -> bool:
         """See `Dialect.lock`: a file beside the database, locked by the system and free when its process ends."""
         return file_lock(con, name, wait_s)
 
@@ -200,7 +199,7 @@ def _moment(value: dt.datetime) -> str:
     return value.isoformat(" ", "microseconds")[:26]
 
 
-def file_lock(con: Connection, name: str, wait_s: float) -> bool:
+def file_lock(con: Opened, name: str, wait_s: float) -> bool:
     """A lock on a file beside a database's own; held until the connection is closed."""
     import fcntl
     import hashlib
