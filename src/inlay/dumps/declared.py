@@ -86,7 +86,7 @@ def _constraint(words: Words, table: Table) -> bool:
         _key(words, table, "PRIMARY", "PRIMARY")
     elif words.word() in ("UNIQUE", "FULLTEXT", "SPATIAL"):
         kind = words.next().word
-        words.has("KEY") or words.has("INDEX")
+        _ = words.has("KEY") or words.has("INDEX")  # either word may stand here
         _key(words, table, kind, named_)
     elif words.has("KEY") or words.has("INDEX"):
         _key(words, table, "KEY", "")
@@ -135,7 +135,7 @@ def _key(words: Words, table: Table, kind: str, name: str) -> None:
                 parts = None
             if parts is not None:
                 parts.append((column, length, inner.word() == "DESC"))
-        inner.has("ASC") or inner.has("DESC")
+        _ = inner.has("ASC") or inner.has("DESC")  # either word may stand here
         if inner.peek() is not None:
             inner.need(b",")
     while words.word() in ("USING", "COMMENT", "KEY_BLOCK_SIZE", "WITH", "INVISIBLE", "VISIBLE", "IGNORED", "NOT") or (

@@ -166,7 +166,7 @@ class Judge:
                 self.check_schema(schema, table, statement.line)
                 if not words.mark(b","):
                     break
-            words.has("CASCADE") or words.has("RESTRICT")
+            _ = words.has("CASCADE") or words.has("RESTRICT")  # either word may stand here
             if words.peek() is not None:
                 raise words.odd()
         elif words.word() in ("DATABASE", "SCHEMA") and words.word(1) == "IF":
@@ -255,7 +255,7 @@ class Judge:
         if words.word() in ("GLOBAL", "PERSIST", "PERSIST_ONLY"):
             words.next()
             return "GLOBAL", False
-        words.has("SESSION") or words.has("LOCAL")
+        _ = words.has("SESSION") or words.has("LOCAL")  # either word may stand here
         return "", False
 
     def _value(self, words: Words) -> str:
