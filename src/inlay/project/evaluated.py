@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from inlay.project.evaluating import HISTORY, SHADOW, needed, targets_of
 from inlay.project.evaluation import EvalOptions, EvalReport
+from inlay.project.known import HISTORY, SHADOW, needed, targets_of
 from inlay.project.session import Session
 from inlay.quality.comparing import Comparison, Synonyms
 from inlay.quality.disagreements import disagreements

@@ -148,7 +148,7 @@ class Forgotten:
 
 def forget_rows(session: Session, keys: Sequence[Any]) -> Forgotten:
     """Erase rows everywhere. See `inlay.project.forget`."""
-    from inlay.project.evaluating import GOLDEN, SHADOW
+    from inlay.project.known import GOLDEN, SHADOW
     from inlay.project.publishing import publish
 
     enrichment = session.enrichment
