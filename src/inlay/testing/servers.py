@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -51,7 +52,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-class _Server:
+class _Server(ABC):
     """A server process with its folder. `start`, `stop`, `kill` and `restart` may be called in any order."""
 
     def __init__(self, folder: Path, *, port: int | None = None, options: Sequence[str] = ()) -> None:
@@ -120,14 +121,17 @@ class _Server:
             self._log.close()
             self._log = None
 
+    @abstractmethod
     def _prepare(self) -> None:
-        raise NotImplementedError
+        """Make the folder's data where there is none."""
 
+    @abstractmethod
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        """The server's program with its options."""
 
+    @abstractmethod
     def _answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it serves already."""
 
     def _stop_signal(self) -> int:
         return signal.SIGTERM
