@@ -92,7 +92,7 @@ def costs_of(
         raise SpecError(f"costs cannot be shown by {by!r}", key="--by", remedy=f"choose one of: {', '.join(BY)}")
     store, name = session.store(), session.enrichment.name
     ledger = store.ledger(name, days=by == "day")
-    asked = [line for line in ledger if _paid(line)]
+    asked = [line for line in ledger if is_paid(line)]
     passes = store.passes(name)
     cells = {place: _answered(store.counts(number)) for place, number in passes.items()}
     rows = max(cells.values(), default=0)
@@ -124,11 +124,11 @@ def saved_of(session: Session) -> Saved:
     store, name = session.store(), session.enrichment.name
     ledger = store.ledger(name)
     cells = {place: _answered(store.counts(number)) for place, number in store.passes(name).items()}
-    return _saved([line for line in ledger if _paid(line)], ledger, cells)
+    return _saved([line for line in ledger if is_paid(line)], ledger, cells)
 
 
-def _paid(line: Mapping[str, Any]) -> bool:
-    # What rules and earlier answers gave for free is no call.
+def is_paid(line: Mapping[str, Any]) -> bool:
+    """Whether a line of the ledger is of calls that were paid for: what rules and earlier answers gave is none."""
     return bool(line["input_tokens"] or line["output_tokens"] or line["cost_nusd"])
 
 

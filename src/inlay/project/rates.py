@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from inlay.project.account import is_paid
 from inlay.types import NANO, Reason, usd
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def compare(session: Session, *, every_days: float = 1.0) -> Comparison:
     each = sum(price for price, _ in prices.values()), sum(calls for _, calls in prices.values())
     spent = {run.run_id: (0.0, 0.0) for run in counted}
     for line in ledger:
-        if line["run_id"] in spent:
+        if line["run_id"] in spent and is_paid(line):
             before = spent[line["run_id"]]
             spent[line["run_id"]] = (before[0] + line["calls"], before[1] + line["cost_nusd"] / NANO)
     targets = [int(run.summary[TARGETS]) for run in counted]
@@ -148,7 +149,7 @@ def _per_answer(ledger: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, f
     """Dollars and calls of one paid answer, by pass; tries that brought none are a part of the price."""
     sums: dict[str, list[float]] = {}
     for line in ledger:
-        if line["calls"] or line["cost_nusd"]:
+        if is_paid(line):
             into = sums.setdefault(str(line["pass"]), [0, 0, 0])
             into[0] += line["cost_nusd"] / NANO
             into[1] += line["calls"]
