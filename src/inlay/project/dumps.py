@@ -19,11 +19,10 @@ from inlay.dumps import places
 from inlay.dumps.loading import LoadReport, Moment, Wishes, load, look, target_of
 from inlay.errors import SpecError
 from inlay.project.places import address_of, filled_in
+from inlay.spec.columns import HISTORY
 from inlay.spec.environment import expand
 from inlay.spec.load import load as load_declaration
 from inlay.spec.model import Enrichment, LoadSpec
-
-HISTORY = "_history"
 
 
 def load_one(

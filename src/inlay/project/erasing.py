@@ -14,10 +14,10 @@ from inlay.databases.connection import Connection, Database
 from inlay.databases.dialect import quoted_table, table_parts
 from inlay.fingerprint import key_parts
 from inlay.project.session import Session
-from inlay.project.tables import HISTORY, table_address
+from inlay.project.tables import table_address
 from inlay.publish.tables import in_keys
 from inlay.publish.target import Target
-from inlay.spec.columns import table_columns
+from inlay.spec.columns import HISTORY, table_columns
 
 AT_ONCE = 200
 

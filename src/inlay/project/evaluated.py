@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inlay.project.evaluation import EvalOptions, EvalReport
-from inlay.project.known import HISTORY, SHADOW, needed, targets_of
+from inlay.project.known import EARLIER, SHADOW, needed, targets_of
 from inlay.project.session import Session
 from inlay.quality.comparing import Comparison, Synonyms
 from inlay.quality.disagreements import disagreements
@@ -30,7 +30,7 @@ def remember(session: Session, refs: Sequence[PassRef], found: EvalReport) -> No
     from inlay.stores.liveness import new_runner
 
     store = session.store(write=True)
-    name = found.enrichment + HISTORY
+    name = found.enrichment + EARLIER
     recipes = {
         spec.name: recipe_digest(store.recipe(ref.recipe_id)).hex()[:8]
         for spec, ref in zip(session.passes, refs, strict=True)
@@ -78,7 +78,7 @@ def _entry(sample: Sample, each: FieldReport, recipe: str) -> dict[str, Any]:
 def evaluations(session: Session) -> list[Remembered]:
     """Every evaluation in the store, the newest first."""
     out = []
-    for run in session.store().runs(session.enrichment.name + HISTORY, _MOST):
+    for run in session.store().runs(session.enrichment.name + EARLIER, _MOST):
         for each in run.summary.get("evals", ()):
             out.append(Remembered(at=run.ended_at or run.started_at, **each))
     return out

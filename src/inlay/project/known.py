@@ -18,7 +18,7 @@ from inlay.spec.problems import show_text, suggest
 from inlay.tables.records import RecordFile
 
 # Behind the name of the enrichment: where shadow and golden cells are, and the figures of earlier evaluations.
-SHADOW, GOLDEN, HISTORY = "~shadow", "~golden", "~eval"
+SHADOW, GOLDEN, EARLIER = "~shadow", "~golden", "~eval"
 
 
 def targets_of(

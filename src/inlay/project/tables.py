@@ -29,7 +29,7 @@ from inlay.publish.shape import Shape
 from inlay.publish.tables import Counts, Rows, Upserter, Writer, publish_rows
 from inlay.publish.target import Target
 from inlay.publish.wide import WideTable
-from inlay.spec.columns import table_columns
+from inlay.spec.columns import HISTORY, table_columns
 from inlay.spec.problems import Problems
 from inlay.tables.choosing import ChoosingSource, published_columns
 from inlay.tables.keyed import KeyedRows
@@ -38,8 +38,6 @@ from inlay.types import PassRef
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-HISTORY = "_history"
 
 
 def now() -> dt.datetime:

@@ -21,12 +21,12 @@ from inlay.databases.dialect import table_parts
 from inlay.databases.errors import DatabaseError
 from inlay.errors import SpecError
 from inlay.fingerprint import WHITE_SPACE_CHARACTERS
+from inlay.spec.columns import HISTORY
 from inlay.spec.fields import FieldSpec
 from inlay.spec.model import Enrichment, PassSpec
 
 # The source of tables that are named without a schema, and where dbt is to look for those.
 PLAIN_SOURCE, PLAIN_SCHEMA = "raw", "{{ target.schema }}"
-HISTORY = "_history"
 
 _KINDS = {
     "integer": "integer",

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from inlay.spec.fields import FieldSpec
 from inlay.spec.model import Enrichment, OutputSpec, PassSpec
 
+# What the history table beside a published one is named by.
+HISTORY = "_history"
 # One of each a row, whatever the passes are.
 ROW_COLUMNS = ("enrichment_errors", "enriched_at", "enrichment_version", "enrichment_cost_usd")
 # The same of a published table in a database, in its order.
